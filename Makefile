@@ -1,0 +1,40 @@
+# Two commands: `make study` and `make test`. `make help` lists the rest.
+
+PYTHON ?= python3
+CORES ?= $(shell getconf _NPROCESSORS_ONLN)
+BIN := .venv/bin
+# Threads that spin while they wait would slow down runs that share a machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+export PYTHONWARNINGS ?= ignore::UserWarning:multiprocessing.resource_tracker
+
+.DEFAULT_GOAL := help
+.PHONY: help install study test lint lab clean
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+install: .venv/installed  ## make .venv with the pinned packages
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "Python 3.11 or 3.12 is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
+	touch $@
+
+study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
+	$(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going study
+
+test: install  ## run every test, the notebooks among them
+	OMP_NUM_THREADS=$(CORES) $(BIN)/python -m pytest
+	$(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+
+lint: install  ## check the style
+	$(BIN)/ruff check .
+
+lab: install  ## open JupyterLab on the notebooks
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+clean:  ## remove runs and drawn data; real data sets and .venv stay
+	rm -rf runs data/scenes*_precomp .snakemake

@@ -1,0 +1,81 @@
+"""LoRA: low-rank changes of the attention weights (Hu et al., ICLR 2022, section 4)."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from petl_core.adapters.base import Method
+from petl_core.adapters.blocks import resblocks
+
+
+@dataclass(frozen=True)
+class LoRAOptions:
+    rank: int = 4
+    alpha: float = 4.0  # the change is scaled by alpha / rank
+
+    def __post_init__(self):
+        if self.rank < 1 or not 0 < self.alpha < math.inf:
+            raise ValueError("rank must be at least 1, alpha positive")
+
+
+class LowRank(nn.Module):
+    """The change of one block's packed projection [W_q; W_k; W_v], (3 * width, width)::
+
+        W_m + alpha / rank * B_m A_m    for m in q, v; A_m (rank, width), B_m (width, rank)
+
+    Starts at no change: A is Kaiming uniform, B = 0.
+    """
+
+    def __init__(self, width: int, options: LoRAOptions):
+        super().__init__()
+        self.scale = options.alpha / options.rank
+        self.a = nn.ParameterDict({m: nn.Parameter(torch.empty(options.rank, width)) for m in ("q", "v")})
+        self.b = nn.ParameterDict({m: nn.Parameter(torch.zeros(width, options.rank)) for m in ("q", "v")})
+        for a in self.a.values():
+            nn.init.kaiming_uniform_(a, a=math.sqrt(5))
+
+    def change(self) -> torch.Tensor:  # (3 * width, width)
+        q, v = (self.scale * self.b[m] @ self.a[m] for m in ("q", "v"))
+        return torch.cat([q, torch.zeros_like(q), v])
+
+
+class LoRA(Method):
+    """Low-rank changes of the query and value projections of every block of both towers.
+
+    245,760 parameters on ViT-B/32. Starts at zero-shot CLIP. A and B stay float32; beside a bfloat16 backbone
+    the changed weight is rounded to bfloat16, as the activations are.
+    """
+
+    Options = LoRAOptions
+
+    def __init__(self, clip: nn.Module, options: LoRAOptions):
+        super().__init__(clip, options)
+        self.layers = nn.ModuleDict()
+        for modality, tower in {"visual": clip.visual, "text": clip.text}.items():
+            self.layers[modality] = nn.ModuleList()
+            for block in resblocks(tower):
+                layer = LowRank(tower.transformer.width, options)
+                self.layers[modality].append(layer)
+                parametrize.register_parametrization(block.attn, "in_proj_weight", _Changed(layer.change))
+
+    def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        with parametrize.cached():  # attention reads its weight several times
+            return clip.encode_image(images)
+
+    def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        with parametrize.cached():
+            return clip.encode_text(tokens)
+
+
+class _Changed(nn.Module):
+    """A frozen weight with a change that belongs to the method, not to the backbone."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return (weight.float() + self.change()).to(weight.dtype)

@@ -1,0 +1,69 @@
+"""MRS-Adapter: the multi-modal remote-sensing adapter of PE-RSITR (Yuan, Zhan, Xiong, TGRS 2023, section III-B)."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from petl_core.adapters.base import Method
+from petl_core.adapters.blocks import adapt_blocks
+from petl_core.adapters.bottleneck import down_projection, instance_widths, towers, up_projection
+from petl_core.parameters import ConfigError
+
+
+@dataclass(frozen=True)
+class MRSOptions:
+    """Sizes as released; ``shared=False`` gives every layer an instance of its own."""
+
+    bottleneck: int = 64
+    share: int = 64  # output dimensions that both modalities write through one up-projection
+    dropout: float = 0.5
+    shared: bool = True
+
+    def __post_init__(self):
+        if self.bottleneck < 1 or self.share < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("bottleneck and share must be at least 1, dropout in [0, 1)")
+
+
+class MRSBottleneck(nn.Module):
+    """For modality m of width d_m::
+
+        h = dropout(relu(down_m(x)))                      # (B, N, bottleneck)
+        y = concat(up_m(h), up_shared(h))                 # (B, N, d_m - share), (B, N, share)
+
+    Starts at y = 0.
+    """
+
+    def __init__(self, widths: dict[str, int], options: MRSOptions):
+        super().__init__()
+        r, share = options.bottleneck, options.share
+        if share >= min(widths.values()):
+            raise ConfigError(f"mrs: share {share} must be below the narrowest tower's width, {min(widths.values())}")
+        self.down = nn.ModuleDict({m: down_projection(d, r) for m, d in widths.items()})
+        self.up = nn.ModuleDict({m: up_projection(r, d - share) for m, d in widths.items()})
+        self.up_shared = up_projection(r, share)
+        self.dropout = nn.Dropout(options.dropout)
+
+    def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
+        h = self.dropout(torch.relu(self.down[modality](x)))
+        return torch.cat([self.up[modality](h), self.up_shared(h)], dim=-1)
+
+
+class MRSAdapter(Method):
+    """One bottleneck beside the MLP of every block of both towers; 161,088 parameters on ViT-B/32.
+
+    Its input is the residual stream after attention, without LayerNorm.
+    """
+
+    Options = MRSOptions
+
+    def __init__(self, clip: nn.Module, options: MRSOptions):
+        super().__init__(clip, options)
+        self.adapters = nn.ModuleList(MRSBottleneck(w, options) for w in instance_widths(clip, options.shared))
+        for modality, tower in towers(clip).items():
+            adapt_blocks(tower, partial(self._sites, modality))
+
+    def _sites(self, modality: str, layer: int) -> dict:
+        adapter = self.adapters[layer % len(self.adapters)]
+        return {"residual_mlp": partial(adapter, modality=modality)}

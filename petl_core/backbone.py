@@ -1,0 +1,194 @@
+"""The frozen towers: an open_clip model with its preprocessing and tokenizer, ready to be adapted."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import open_clip
+import torch
+from open_clip.transformer import TextTransformer
+from safetensors import SafetensorError
+from torch import nn
+from tqdm import tqdm
+
+from petl_core import data
+from petl_core.parameters import ConfigError, resolve
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A CLIP whose every parameter is frozen, ``logit_scale`` included."""
+
+    clip: nn.Module
+    preprocess: object  # torchvision transform: PIL image -> (3, H, W) float
+    tokenizer: object  # list of captions -> (B, context) long
+
+    def pixels(self, paths: Sequence[Path], progress: bool = False) -> torch.Tensor:
+        """Images resized and cropped for this backbone, decoded once: (N, 3, H, W) uint8.
+
+        No image augmentation is used (as in the PE-RSITR release), so an epoch needs no second decoding.
+        """
+        to_crop = _without_normalisation(self.preprocess)
+
+        def read(path: Path) -> torch.Tensor:
+            image = to_crop(data.read_image(path))
+            return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(*image.size[::-1], 3)
+
+        with ThreadPoolExecutor() as pool:
+            bar = tqdm(pool.map(read, paths), "images", len(paths), disable=not progress, unit="image", mininterval=1)
+            return torch.stack(list(bar)).permute(0, 3, 1, 2).contiguous()
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) uint8 -> the float input of ``encode_image``; equals ``preprocess`` to the last bit."""
+        normalise = self.preprocess.transforms[-1]
+        mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (normalise.mean, normalise.std))
+        return (pixels.float() / 255 - mean) / std
+
+    def tokens(self, captions: Sequence[str]) -> torch.Tensor:
+        """(M, context) long; trim a batch with :func:`trim` before encoding it."""
+        return self.tokenizer(list(captions))
+
+
+def load(name: str, pretrained: str = "", precision: str = "fp32", device: str | torch.device = "cpu") -> Backbone:
+    """An open_clip model, frozen and in evaluation mode.
+
+    Args:
+        name: an open_clip model name ("ViT-B-32-quickgelu"), "hf-hub:org/repo", or a folder that holds
+            ``open_clip_config.json`` and weights.
+        pretrained: for a model name: a tag ("openai"), a weights file, or "" for random weights.
+        precision: "fp32", or "bf16" to hold the frozen weights in half the memory.
+
+    Raises:
+        ConfigError: an unknown model, tag or folder, or a tag trained with QuickGELU on a model without it.
+    """
+    if precision not in DTYPES:
+        raise ConfigError(f"precision {precision!r} must be one of {', '.join(DTYPES)}")
+    identifier = _identifier(name, pretrained)
+    weights = _weights(name, pretrained)
+    try:
+        clip, _, preprocess = open_clip.create_model_and_transforms(
+            identifier, pretrained=weights, force_custom_text=True, pretrained_text=False
+        )
+        tokenizer = open_clip.get_tokenizer(identifier)
+    except (RuntimeError, ValueError, OSError, SafetensorError, UnpicklingError) as error:
+        raise ConfigError(f"backbone {name!r}, pretrained {pretrained!r}: {error}") from error
+    clip = clip.to(device, DTYPES[precision]).eval().requires_grad_(False)
+    return Backbone(clip, preprocess, tokenizer)
+
+
+def trim(tokens: torch.Tensor) -> torch.Tensor:
+    """(B, context) -> (B, longest): a causal tower pools at EOT, so padding changes no embedding."""
+    return tokens[:, : int((tokens != 0).sum(dim=1).max())]
+
+
+def accept_trimmed(clip: nn.Module) -> None:
+    """Let open_clip's causal text tower run on captions shorter than its context, which its fixed mask forbids."""
+
+    def fit_mask(_, inputs, named):
+        if named.get("attn_mask") is not None:
+            length = inputs[0].shape[1]
+            named["attn_mask"] = named["attn_mask"][..., :length, :length]
+        return inputs, named
+
+    if isinstance(clip.text, TextTransformer):
+        clip.text.transformer.register_forward_pre_hook(fit_mask, with_kwargs=True)
+
+
+def input_dtype(clip: nn.Module) -> torch.dtype:
+    """What the image tower wants its input in."""
+    return next(clip.visual.parameters()).dtype
+
+
+def fingerprint(clip: nn.Module) -> str:
+    """Names, shapes and a sample of every weight, hashed: the same for a backbone in either precision.
+
+    Tells backbones apart in milliseconds; it is no protection against forgery.
+    """
+    digest = hashlib.sha256()
+    for name, weight in sorted(clip.state_dict().items()):
+        flat = weight.detach().flatten()
+        sample = flat[:: max(1, len(flat) // 32)][:32].to("cpu", torch.bfloat16)
+        digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.view(torch.int16).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+@contextmanager
+def token_dropout(clip: nn.Module, probability: float):
+    """Within this context both towers see token embeddings with elements dropped before block 1.
+
+    PE-RSITR's second view of a batch (section III-C): image tokens after position embedding and ``ln_pre``, CLS
+    included; text tokens after position embedding. Gradients flow through the view.
+    """
+
+    def drop(_, inputs):
+        return (nn.functional.dropout(inputs[0], probability, training=True), *inputs[1:])
+
+    handles = [tower.transformer.register_forward_pre_hook(drop) for tower in (clip.visual, clip.text)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def tapped(tower: nn.Module, layers: Sequence[int]):
+    """Within this context a forward pass of ``tower`` leaves the outputs of these blocks in the list it yields.
+
+    Each is (B, N, width), in the order in which the blocks run.
+    """
+    taps: list[torch.Tensor] = []
+    blocks = tower.transformer.resblocks
+    handles = [blocks[i].register_forward_hook(lambda _, __, output: taps.append(output)) for i in sorted(layers)]
+    try:
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _identifier(name: str, pretrained: str) -> str:
+    """open_clip's own spelling of ``name``."""
+    if "/" not in name or name.startswith("hf-hub:"):
+        if not name.startswith("hf-hub:") and name not in open_clip.list_models():
+            raise ConfigError(
+                f"backbone {name!r} is no open_clip model (see open_clip.list_models()) and no folder; "
+                "write a folder with a slash, as in ./my-clip"
+            )
+        return name
+    folder = resolve(name.removeprefix("local-dir:"))
+    if not (folder / "open_clip_config.json").is_file():
+        raise ConfigError(f"backbone folder {folder} holds no open_clip_config.json; point to an open_clip folder")
+    if not any(folder.glob("open_clip_*.safetensors")) and not any(folder.glob("open_clip_*.bin")):
+        raise ConfigError(f"backbone folder {folder} holds no weights (open_clip_model.safetensors)")
+    if pretrained:
+        raise ConfigError(f"backbone folder {folder} brings its own weights; leave pretrained empty")
+    return f"local-dir:{folder}"
+
+
+def _weights(name: str, pretrained: str) -> str | None:
+    """The tag or file to load, after the check that open_clip only warns of: OpenAI weights need QuickGELU."""
+    tags = [] if "/" in name else open_clip.list_pretrained_tags_by_model(name)
+    if not pretrained or pretrained in tags:
+        wants_quick = open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False) if pretrained else None
+        has_quick = bool((open_clip.get_model_config(name) or {}).get("quick_gelu"))
+        if wants_quick is not None and wants_quick != has_quick:
+            other = name.removesuffix("-quickgelu") if has_quick else f"{name}-quickgelu"
+            raise ConfigError(f"{pretrained!r} weights were not trained with {name}'s activation: use {other!r}")
+        return pretrained or None
+    path = resolve(pretrained)
+    if not path.is_file():
+        raise ConfigError(f"pretrained {pretrained!r} is no tag of {name} ({', '.join(tags)}) and no file at {path}")
+    return str(path)
+
+
+def _without_normalisation(preprocess):
+    """The PIL part of an open_clip transform, up to the crop, with the image in RGB."""
+    stages = preprocess.transforms[:-2]  # ToTensor and Normalize follow
+    return type(preprocess)(stages)

@@ -1,0 +1,133 @@
+"""Methods compared over seeds: means, intervals over seeds and test images, paired differences, plain sentences."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from petl_core import retrieval
+from petl_core.experiment import Run
+from petl_core.figures import METRICS, label
+
+Groups = dict[str, list[Run]]  # runs of one method that differ in the seed alone, by label
+MINUS, INDISTINCT = "\N{MINUS SIGN}", "no"
+
+
+def by_method(runs: Sequence[Run]) -> Groups:
+    """Runs grouped by all but their seed, in the order given, each group's seeds ascending.
+
+    Raises:
+        ValueError: runs on different data, or two different configurations under one label.
+    """
+    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
+        raise ValueError("these runs were tested on different data sets; compare runs on one")
+    groups: Groups = {}
+    for run in runs:
+        groups.setdefault(label(run), []).append(run)
+    for name, members in groups.items():
+        if len({run.config.replace(seed=0) for run in members}) > 1:
+            raise ValueError(f"{name}: runs differ in more than their seed; compare them in separate groups")
+        members.sort(key=lambda run: run.config.seed)
+    return groups
+
+
+def summary(groups: Groups) -> pd.DataFrame:
+    """One row a method: parameters, seeds, and every metric's mean with its interval (``*_low``, ``*_high``)."""
+    rows = []
+    for name, runs in groups.items():
+        hits = np.stack([run.test_hits for run in runs])  # (S, N, 7)
+        means, intervals = retrieval.metrics(hits), retrieval.bootstrap(hits)
+        row = {"method": name, "parameters": runs[0].metrics["parameters"]["trained"], "seeds": len(runs)}
+        for metric in METRICS:
+            low, high = intervals[metric]
+            row |= {metric: means[metric], f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def differences(groups: Groups, references: Sequence[str] = ("full", "mrs")) -> pd.DataFrame:
+    """Difference in mR (points) of every method to each reference method that is there, paired by seed and image.
+
+    Seeds in common are paired; a method of one run, such as zero-shot, is paired with every seed of the other.
+    """
+    rows = []
+    for reference in (name for name in groups if groups[name][0].config.method in references):
+        for name in groups:
+            if name == reference:
+                continue
+            ours, theirs = _paired(groups[name], groups[reference])
+            found = retrieval.paired_bootstrap(ours, theirs)["mr"]
+            distinct = found["low"] > 0 or found["high"] < 0
+            rows.append(
+                {
+                    "Method": name,
+                    "Compared with": reference,
+                    "Seeds": len(ours),
+                    "mR difference": f"{found['difference']:+.2f}".replace("-", MINUS),
+                    "95% interval": f"[{found['low']:+.2f}, {found['high']:+.2f}]".replace("-", MINUS),
+                    "Distinguishable": "yes" if distinct else INDISTINCT,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def sentence(differences: pd.DataFrame) -> str:
+    """What a table of :func:`differences` does not support, in words."""
+    equal = differences[differences["Distinguishable"] == INDISTINCT]
+    if equal.empty:
+        return "Every pair compared is distinguishable at the 95% level."
+    pairs = [f"{row['Method']} and {row['Compared with']}" for _, row in equal.iterrows()]
+    unique = {frozenset(pair.split(" and ")): pair for pair in pairs}.values()
+    return f"Not distinguishable at the 95% level: {'; '.join(unique)}."
+
+
+def conditions(runs: Sequence[Run]) -> str:
+    """What a caption must say of how its figures came about."""
+    trained = [run for run in runs if run.config.epochs]
+    images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
+    return (
+        f"recalls (%) on {images} test images, mean over seeds {', '.join(map(str, seeds))} with 95% intervals from a "
+        "bootstrap over seeds and test images; epoch chosen on validation. "
+        + ("Fewer than 5 seeds: read the intervals as too narrow." if len(seeds) < 5 else "")
+    ).strip()
+
+
+def cost(runs: Sequence[Run]) -> pd.DataFrame:
+    """One row a run: its name, size, chosen epoch, seconds and speed."""
+    rows = []
+    for run in runs:
+        epochs = [entry["seconds"] for entry in run.metrics["history"] if "seconds" in entry]
+        per_epoch = float(np.mean(epochs)) if epochs else float("nan")
+        rows.append(
+            {
+                "Run": run.config.hash,
+                "Method": label(run),
+                "Seed": run.config.seed,
+                "Trained parameters": run.metrics["parameters"]["trained"],
+                "Learning rate": run.config.learning_rate if epochs else float("nan"),
+                "Chosen epoch": f"{run.metrics['chosen_epoch']}/{run.config.epochs}",
+                "Seconds per epoch": round(per_epoch, 1),
+                "Images per second": round(run.metrics["images"]["train"] / per_epoch, 1) if epochs else float("nan"),
+                "Validation mR": round(
+                    run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", np.nan), 2
+                ),
+                "Test mR": round(run.metrics["scores"]["strict"]["mr"], 2),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _paired(ours: list[Run], theirs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
+    """Hits (S, N, 7) of both sides, seed by seed.
+
+    Raises:
+        ValueError: they have no seed in common.
+    """
+    seeds = [{run.config.seed: run for run in runs} for runs in (ours, theirs)]
+    for i, runs in enumerate((ours, theirs)):
+        if not runs[0].config.epochs:  # untrained: the same whatever the seed
+            seeds[i] = dict.fromkeys(seeds[1 - i], runs[0])
+    common = sorted(seeds[0].keys() & seeds[1].keys())
+    if not common:
+        raise ValueError(f"{label(ours[0])} and {label(theirs[0])} have no seed in common")
+    return tuple(np.stack([side[seed].test_hits for seed in common]) for side in seeds)

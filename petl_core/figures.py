@@ -1,0 +1,174 @@
+"""Tables and plots of finished runs: one style, intervals always shown, colour-blind-safe, fonts embedded."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from petl_core.experiment import Run
+from petl_core.files import write_atomically
+from petl_core.parameters import resolve
+
+ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, of an IEEE page
+METRICS = {
+    "i2t_r1": "I→T R@1",
+    "i2t_r5": "I→T R@5",
+    "i2t_r10": "I→T R@10",
+    "t2i_r1": "T→I R@1",
+    "t2i_r5": "T→I R@5",
+    "t2i_r10": "T→I R@10",
+    "mr": "mR",
+}
+METHODS = {
+    "zero_shot": "Zero-shot CLIP",
+    "full": "Full fine-tuning",
+    "mrs": "MRS-Adapter",
+}
+
+
+def use_style() -> None:
+    """The look of every figure of the study."""
+    sns.set_theme(context="paper", style="whitegrid", palette="colorblind", font_scale=0.95)
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 120,
+            "figure.constrained_layout.use": True,
+            "savefig.dpi": 300,
+            "pdf.fonttype": 42,  # embed TrueType: journals refuse Type 3
+            "axes.titlesize": "medium",
+            "legend.frameon": False,
+        }
+    )
+
+
+def save(figure: Figure, name: str, folder: str | Path) -> None:
+    """Write ``folder/name.pdf`` and ``.png``; an empty folder writes nothing."""
+    if not str(folder):
+        return
+    for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
+        write_atomically(
+            resolve(folder) / f"{name}{suffix}",
+            lambda path, metadata=metadata: figure.savefig(path, metadata=metadata),
+        )
+
+
+def save_table(table: pd.DataFrame, name: str, folder: str | Path, caption: str) -> None:
+    """Write ``folder/name.csv``, ``.md`` and ``.tex`` (booktabs); an empty folder writes nothing."""
+    if not str(folder):
+        return
+    text = table.astype(str)
+    latex = text.to_latex(index=False, escape=True, caption=caption, label=f"tab:{name}", position="t")
+    contents = {
+        ".csv": table.to_csv(index=False, lineterminator="\n"),
+        ".md": f"{caption}\n\n{text.to_markdown(index=False, disable_numparse=True)}\n",
+        ".tex": latex,
+    }
+    for suffix, content in contents.items():
+        write_atomically(
+            resolve(folder) / f"{name}{suffix}",
+            lambda path, content=content: path.write_text(content, encoding="utf-8"),
+        )
+
+
+def label(run: Run) -> str:
+    """What a run is called in tables: its method and, where it was trained, its loss."""
+    config = run.config
+    name = METHODS.get(config.method, config.method)
+    if config.epochs == 0:
+        return name
+    terms = "HMMC" if config.w_image and config.w_text else "cross-modal"
+    return f"{name} + {terms} ({'InfoNCE' if config.contrast == 'infonce' else 'triplet'})"
+
+
+def results(runs: Sequence[Run], rule: str = "strict") -> pd.DataFrame:
+    """One row a run: label, seed, parameters, and every metric with its interval (``*_low``, ``*_high``)."""
+    rows = []
+    for run in runs:
+        row = {
+            "method": label(run),
+            "seed": run.config.seed,
+            "parameters": run.metrics["parameters"]["trained"],
+        }
+        for metric in METRICS:
+            low, high = run.metrics["intervals"][rule][metric]
+            row |= {metric: run.metrics["scores"][rule][metric], f"{metric}_low": low, f"{metric}_high": high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of metrics with intervals in the form of the published tables: "value [low, high]", in percent."""
+    columns = {"Method": frame["method"], "Trained parameters": frame["parameters"].map("{:,}".format)}
+    for extra in ("seed", "seeds"):
+        if extra in frame:
+            columns[extra.capitalize()] = frame[extra]
+    for metric, title in METRICS.items():
+        bounds = zip(frame[metric], frame[f"{metric}_low"], frame[f"{metric}_high"], strict=True)
+        columns[title] = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in bounds]
+    return pd.DataFrame(columns)
+
+
+def plot_history(run: Run) -> Figure:
+    """Loss terms and validation mR by epoch, the chosen epoch marked."""
+    history = run.metrics["history"]
+    losses = pd.DataFrame([{"epoch": entry["epoch"], **entry["loss"]} for entry in history if "loss" in entry])
+    figure, (left, right) = mpl.pyplot.subplots(1, 2, figsize=(TWO_COLUMNS, 2.4))
+    if not losses.empty:
+        names = {"cross": "image–text", "image": "image–image′", "text": "text–text′", "total": "total"}
+        long = losses.rename(columns=names).melt("epoch", var_name="term", value_name="loss")
+        sns.lineplot(long, x="epoch", y="loss", hue="term", style="term", markers=True, dashes=False, ax=left)
+    left.set(xlabel="epoch", ylabel="training loss")
+    right.plot([e["epoch"] for e in history], [e.get("validation_mr", np.nan) for e in history], marker="o")
+    chosen = run.metrics["chosen_epoch"]
+    right.axvline(chosen, color="0.4", linestyle=":", label=f"chosen: epoch {chosen}")
+    right.set(xlabel="epoch (0 = before training)", ylabel="validation mR (%)")
+    right.legend()
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(integer=True))
+    return figure
+
+
+def plot_recalls(summary: pd.DataFrame) -> Figure:
+    """The six recalls and mR of each row, with 95 % intervals; a frame with ``*_low`` and ``*_high`` columns."""
+    figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, 2.6))
+    step = 0.8 / len(summary)
+    for i, row in enumerate(summary.to_dict("records")):
+        x = np.arange(len(METRICS)) + (i - (len(summary) - 1) / 2) * step
+        height, low, high = (np.array([row[metric + end] for metric in METRICS]) for end in ("", "_low", "_high"))
+        whiskers = np.clip([height - low, high - height], 0, None)  # (2, 7)
+        colour = sns.color_palette("colorblind", len(summary))[i]
+        axes.bar(
+            x,
+            height,
+            step * 0.92,
+            yerr=whiskers,
+            color=colour,
+            label=row["method"],
+            error_kw={"elinewidth": 0.8},
+        )
+    axes.set(xticks=range(len(METRICS)), xticklabels=METRICS.values(), ylabel="recall (%)")
+    axes.grid(axis="x", visible=False)
+    axes.legend()
+    return figure
+
+
+def plot_cost(summary: pd.DataFrame) -> Figure:
+    """mR against trained parameters (log axis, with a place for none), with 95 % intervals."""
+    figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, 3.0))
+    smallest = summary.loc[summary["parameters"] > 0, "parameters"].min()
+    markers = "osD^vP*Xhp<>d8H"
+    for i, row in enumerate(summary.to_dict("records")):
+        whiskers = np.clip([[row["mr"] - row["mr_low"]], [row["mr_high"] - row["mr"]]], 0, None)
+        colour = sns.color_palette("colorblind")[i % 10]
+        axes.errorbar(
+            row["parameters"], row["mr"], whiskers, marker=markers[i % len(markers)], color=colour, linestyle="none",
+            capsize=2, elinewidth=0.8, label=row["method"]
+        )  # fmt: skip
+    axes.set_xscale("symlog", linthresh=max(1, smallest / 3), linscale=0.3)
+    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-smallest / 12, None))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure

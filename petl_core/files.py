@@ -1,0 +1,53 @@
+"""Files that are either whole or absent."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let ``write`` fill a temporary sibling, then move it to ``path``; a crash leaves no half-written file.
+
+    Raises:
+        OSError: with the path and the remedy, when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}; free space there or choose another folder") from error
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error}; free space there or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, content: object) -> Path:
+    """Write ``content`` as readable JSON, atomically; NaN is refused."""
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: naming file, line and remedy, when it does not parse.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise ValueError(f"{path}{line}: not valid JSON ({error}); remove it to have it made again") from error

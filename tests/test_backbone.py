@@ -1,0 +1,105 @@
+import json
+
+import open_clip
+import pytest
+import torch
+from conftest import tiny_clip
+from PIL import Image
+from safetensors.torch import save_file
+
+from petl_core import backbone
+from petl_core.parameters import ConfigError
+from petl_core.pretrain import PretrainConfig
+from petl_core.scenes import write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An open_clip folder of random weights."""
+    folder = tmp_path_factory.mktemp("clip")
+    config = PretrainConfig(dataset="none", image_size=32, width=64, visual_layers=1, text_layers=1).model()
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    weights = open_clip.CustomTextCLIP(**config["model_cfg"]).state_dict()
+    save_file({name: w.contiguous() for name, w in weights.items()}, folder / "open_clip_model.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory):
+    drawn = write(tmp_path_factory.mktemp("data"), "scenes-x", train=6, test=1, size=48, progress=False)
+    return sorted((drawn / "scenes-x_images").iterdir())
+
+
+def test_a_local_folder_loads_frozen(folder):
+    loaded = backbone.load(str(folder))
+    assert not any(p.requires_grad for p in loaded.clip.parameters())
+    assert not loaded.clip.logit_scale.requires_grad
+    assert not loaded.clip.training
+    assert backbone.fingerprint(loaded.clip) == backbone.fingerprint(backbone.load(f"local-dir:{folder}").clip)
+
+
+def test_bf16_halves_the_weights_and_keeps_the_fingerprint(folder):
+    full, half = backbone.load(str(folder)), backbone.load(str(folder), precision="bf16")
+    assert {p.dtype for p in half.clip.parameters()} == {torch.bfloat16}
+    assert backbone.fingerprint(full.clip) == backbone.fingerprint(half.clip)
+
+
+def test_pixels_and_normalisation_equal_open_clips_preprocessing(folder, paths):
+    loaded = backbone.load(str(folder))
+    expected = torch.stack([loaded.preprocess(Image.open(path)) for path in paths])
+    pixels = loaded.pixels(paths)
+    assert pixels.dtype == torch.uint8
+    assert torch.equal(loaded.normalise(pixels), expected)
+
+
+def test_a_changed_weight_changes_the_fingerprint():
+    clip = tiny_clip()
+    before = backbone.fingerprint(clip)
+    with torch.no_grad():
+        clip.text.ln_final.weight[0] += 1
+    assert backbone.fingerprint(clip) != before
+    assert backbone.fingerprint(tiny_clip(seed=5)) != before
+
+
+def test_tapped_yields_the_output_of_blocks(clip, images):
+    with backbone.tapped(clip.visual, [0, 2]) as taps:
+        clip.encode_image(images)
+    expected = clip.visual.forward_intermediates(
+        images, indices=[0, 2], output_fmt="NLC", output_extra_tokens=True, intermediates_only=True
+    )
+    for tap, prefix, tokens in zip(
+        taps, expected["image_intermediates_prefix"], expected["image_intermediates"], strict=True
+    ):
+        assert torch.equal(tap, torch.cat([prefix, tokens], dim=1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ViT-B-23",), "no open_clip model"),
+        (("./nowhere",), "no open_clip_config.json"),
+        (("ViT-B-32", "openai"), "use 'ViT-B-32-quickgelu'"),
+        (("ViT-B-32-quickgelu", "laion2b_s34b_b79k"), "use 'ViT-B-32'|no tag"),
+        (("ViT-B-32-quickgelu", "opanai"), "no tag of ViT-B-32-quickgelu .*openai.* and no file"),
+        (("ViT-B-32", "", "fp8"), "precision"),
+    ],
+)
+def test_bad_backbones_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        backbone.load(*arguments)
+
+
+def test_a_folder_without_weights_or_with_broken_ones_is_refused(tmp_path, folder):
+    (tmp_path / "open_clip_config.json").write_text((folder / "open_clip_config.json").read_text())
+    with pytest.raises(ConfigError, match="holds no weights"):
+        backbone.load(str(tmp_path))
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(ConfigError, match="backbone"):
+        backbone.load(str(tmp_path))
+
+
+def test_real_backbone_loads(real_data):
+    loaded = backbone.load(str(real_data / "natural-clip"))
+    assert loaded.clip.visual.image_size == (112, 112)
+    assert loaded.tokens(["an airport"]).shape == (1, 77)

@@ -1,0 +1,196 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from petl_core import embedded, experiment, gallery, training
+from petl_core.config import RunConfig
+from petl_core.data import DataError
+from petl_core.parameters import ConfigError
+from petl_core.pretrain import PretrainConfig, is_done, pretrain
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A data root and a runs root with the smallest data set and backbone that train."""
+    root = tmp_path_factory.mktemp("world")
+    patch = pytest.MonkeyPatch()
+    sizes = {"train": 24, "test": 10, "size": 32}
+    patch.setitem(embedded.DATASETS, "scenes-mini", {"domain": "aerial", **sizes})
+    patch.setitem(embedded.DATASETS, "natural-mini", {"domain": "natural", **sizes})
+    recipe = PretrainConfig("natural-mini", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
+    patch.setitem(embedded.BACKBONES, "mini", recipe)
+    yield {"data_root": root / "data", "runs_root": root / "runs", "progress": False}
+    patch.undo()
+
+
+CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=8, method_options={"share": 16})
+
+
+@pytest.fixture(scope="module")
+def finished(world):
+    return experiment.run(CONFIG, **world)
+
+
+def elsewhere(world, tmp_path):
+    """The same data and backbone with no run made yet."""
+    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
+    return {**world, "runs_root": tmp_path}
+
+
+def test_a_run_leaves_a_complete_account(finished):
+    metrics = json.loads((finished.folder / "metrics.json").read_text())
+    assert metrics["config"] == json.loads((finished.folder / "config.json").read_text())
+    assert metrics["hash"] == finished.folder.name == CONFIG.hash
+    assert [entry["epoch"] for entry in metrics["history"]] == [0, 1, 2, 3]
+    best = max(metrics["history"], key=lambda entry: entry["validation_mr"])
+    assert metrics["chosen_epoch"] == best["epoch"]
+    assert metrics["images"] == {"train": 19, "validation": 5, "test": 10}
+    assert {"revision", "python", "torch", "open_clip_torch", "threads"} <= metrics["environment"].keys()
+    assert finished.test_hits.shape == (10, 7)
+    assert not (finished.folder / "checkpoint.pt").exists()
+
+
+def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):
+    monkeypatch.setattr(training, "train_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "embed", lambda *_: pytest.fail("evaluated again"))
+    assert experiment.run(CONFIG, **world).metrics == finished.metrics
+
+
+def results(run):
+    history = [{k: v for k, v in entry.items() if k != "seconds"} for entry in run.metrics["history"]]
+    return run.metrics["scores"], run.metrics["intervals"], run.metrics["chosen_epoch"], history
+
+
+def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp_path):
+    again = experiment.run(CONFIG, **elsewhere(world, tmp_path))
+    assert again.folder != finished.folder
+    assert results(again) == results(finished)
+    one, other = (load_file(run.folder / "adapter.safetensors") for run in (again, finished))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("killed_in_epoch", [1, 2, 3])
+def test_a_killed_run_resumes_to_the_same_result(world, finished, tmp_path, monkeypatch, killed_in_epoch):
+    places = elsewhere(world, tmp_path)
+    original, trained = training.train_epoch, []
+
+    def until_killed(*arguments):
+        epoch = arguments[5]
+        if epoch == killed_in_epoch and not trained.count("killed"):
+            trained.append("killed")
+            raise KeyboardInterrupt
+        trained.append(epoch)
+        return original(*arguments)
+
+    monkeypatch.setattr(training, "train_epoch", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(CONFIG, **places)
+    assert not (tmp_path / CONFIG.hash / "metrics.json").exists()
+    assert results(experiment.run(CONFIG, **places)) == results(finished)
+    assert [epoch for epoch in trained if epoch != "killed"] == [1, 2, 3]
+
+
+def test_the_test_split_is_read_once_after_training(world, tmp_path, monkeypatch):
+    events = []
+    original_prepare, original_epoch = training.prepare, training.train_epoch
+    test_images = set(embedded.dataset("scenes-mini", world["data_root"]).test.images)
+
+    def prepare(split, *rest):
+        events.append("test" if test_images & set(split.images) else "train")
+        return original_prepare(split, *rest)
+
+    monkeypatch.setattr(training, "prepare", prepare)
+    monkeypatch.setattr(training, "train_epoch", lambda *a: events.append("epoch") or original_epoch(*a))
+    experiment.run(CONFIG, **elsewhere(world, tmp_path))
+    assert events == ["train", "train", "epoch", "epoch", "epoch", "test"]
+
+
+def test_the_saved_adapter_reproduces_the_metrics(world, finished):
+    found = gallery.search(finished, embedded.dataset("scenes-mini", world["data_root"]), world["data_root"])
+    assert 100 * np.mean(found.image_ranks <= 1) == pytest.approx(finished.metrics["scores"]["strict"]["i2t_r1"])
+
+
+def test_zero_shot_trains_nothing(world):
+    run = experiment.run(CONFIG.zero_shot(), **world)
+    assert run.metrics["parameters"]["trained"] == 0
+    assert run.metrics["history"] == [{"epoch": 0}]
+
+
+def test_a_broken_checkpoint_is_named(world, tmp_path):
+    places = elsewhere(world, tmp_path)
+    (tmp_path / CONFIG.hash).mkdir()
+    (tmp_path / CONFIG.hash / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed .*delete it"):
+        experiment.run(CONFIG, **places)
+
+
+def test_changed_data_under_the_same_name_is_noticed(world, tmp_path):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    short = CONFIG.zero_shot()
+    experiment.run(short, **places)
+    captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
+    lines = captions.read_text().splitlines()
+    captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
+    with pytest.raises(ConfigError, match="made with another data under the same name"):
+        experiment.run(short, **places)
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "message"),
+    [
+        ({"method": "msr"}, "auto", "unknown method"),
+        ({"method_options": {"rank": 3}}, "auto", "unknown rank"),
+        ({}, "tpu9", "device 'tpu9'"),
+        ({"dataset": "nowhere"}, "auto", "nowhere"),
+    ],
+)
+def test_bad_configurations_stop_before_anything_is_loaded(world, monkeypatch, changes, device, message):
+    monkeypatch.setattr(experiment.backbone, "load", lambda *_: pytest.fail("loaded a backbone"))
+    with pytest.raises((ConfigError, DataError), match=message):
+        experiment.run(CONFIG.replace(**changes), device=device, **world)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path, monkeypatch):
+    nan = {"total": torch.tensor(float("nan"), requires_grad=True)}
+    monkeypatch.setattr(training, "batch_loss", lambda *_: nan)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: lower learning_rate"):
+        experiment.run(CONFIG, **elsewhere(world, tmp_path))
+
+
+def test_pretraining_is_repeatable_and_refuses_another_recipe(world, tmp_path):
+    recipe = embedded.BACKBONES["mini"]
+    data = embedded.dataset("natural-mini", world["data_root"])
+    pretrain(recipe, data, tmp_path / "again")
+    weights = [
+        (folder / "open_clip_model.safetensors").read_bytes()
+        for folder in (tmp_path / "again", world["runs_root"] / "backbones" / "mini")
+    ]
+    assert weights[0] == weights[1]
+    with pytest.raises(ConfigError, match="another recipe"):
+        is_done(tmp_path / "again", PretrainConfig("natural-mini"))
+
+
+def test_epochs_visit_every_image_or_every_caption_once():
+    image_of = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3])
+    split = training.Prepared(*(torch.empty(0),) * 2, torch.arange(4), torch.arange(8), image_of)
+    captions = torch.cat(list(training.epoch_batches(split, 3, "captions", 0, 1)))
+    assert sorted(captions.tolist()) == list(range(8))
+    drawn = [torch.cat(list(training.epoch_batches(split, 2, "images", 0, epoch))) for epoch in range(60)]
+    for rows in drawn:
+        assert sorted(image_of[rows].tolist()) == [0, 1, 2, 3]
+    assert {row for rows in drawn for row in rows.tolist()} == set(range(8))
+
+
+def test_learning_rates():
+    cosine = CONFIG.replace(epochs=10, learning_rate=1.0)
+    assert training.learning_rate(cosine, 0) == 1.0
+    assert training.learning_rate(cosine, 5) == pytest.approx(0.5)
+    assert training.learning_rate(cosine, 10) == pytest.approx(0)
+    released = CONFIG.replace(schedule="step", epochs=30, learning_rate=2e-4)
+    assert training.learning_rate(released, 19.9) == 2e-4
+    assert training.learning_rate(released, 20) == pytest.approx(1.4e-4)
