@@ -25,7 +25,7 @@ def by_method(runs: Sequence[Run]) -> Groups:
     for run in runs:
         groups.setdefault(label(run), []).append(run)
     for name, members in groups.items():
-        if len({run.config.replace(seed=0) for run in members}) > 1:
+        if len({run.config.replace(seed=0).hash for run in members}) > 1:
             raise ValueError(f"{name}: runs differ in more than their seed; compare them in separate groups")
         members.sort(key=lambda run: run.config.seed)
     return groups

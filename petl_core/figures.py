@@ -61,17 +61,21 @@ def save_table(table: pd.DataFrame, name: str, folder: str | Path, caption: str)
     if not str(folder):
         return
     text = table.astype(str)
-    latex = text.to_latex(index=False, escape=True, caption=caption, label=f"tab:{name}", position="t")
+    latex = text.to_latex(index=False, escape=True, caption=_escape(caption), label=f"tab:{name}", position="t")
     contents = {
         ".csv": table.to_csv(index=False, lineterminator="\n"),
         ".md": f"{caption}\n\n{text.to_markdown(index=False, disable_numparse=True)}\n",
-        ".tex": latex,
+        ".tex": latex.replace("→", r"$\rightarrow$").replace("−", "$-$").replace("†", r"$\dagger$"),
     }
     for suffix, content in contents.items():
         write_atomically(
             resolve(folder) / f"{name}{suffix}",
             lambda path, content=content: path.write_text(content, encoding="utf-8"),
         )
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{character}" if character in "%&_#$" else character for character in text)
 
 
 def label(run: Run) -> str:

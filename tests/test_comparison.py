@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+from petl_core import comparison, figures, retrieval
+from petl_core.config import RunConfig
+from petl_core.experiment import Run
+
+mpl.use("agg")
+
+
+def fake_run(folder: Path, rate: float, **fields) -> Run:
+    """A finished run whose test hits have about this rate."""
+    config = RunConfig(**fields)
+    rng = np.random.default_rng(config.seed)
+    hits = (rng.random((150, 6)) < rate).astype(float)
+    hits[:, 3:] *= 2
+    hits = np.column_stack([hits, np.full(150, 2.0)])
+    place = folder / config.hash
+    place.mkdir()
+    np.save(place / "test_hits.npy", hits)
+    metrics = {
+        "scores": {"strict": retrieval.metrics(hits)},
+        "intervals": {"strict": retrieval.bootstrap(hits)},
+        "parameters": {"trained": 0 if config.epochs == 0 else 1000},
+        "images": {"train": 80, "validation": 20, "test": 150},
+        "inputs": {"data": config.dataset},
+        "chosen_epoch": 1 if config.epochs else 0,
+        "history": [{"epoch": 0}]
+        + [
+            {"epoch": e + 1, "seconds": 2.0, "validation_mr": 10.0 + e, "loss": {"total": 1.0}}
+            for e in range(config.epochs)
+        ],
+    }
+    return Run(place, config, metrics)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return [
+        fake_run(tmp_path, 0.2, method="zero_shot", epochs=0),
+        *(fake_run(tmp_path, 0.6, method="full", seed=seed) for seed in (3, 2, 4)),
+        *(fake_run(tmp_path, 0.6, method="mrs", seed=seed, learning_rate=1e-3) for seed in (2, 3, 4)),
+    ]
+
+
+def test_runs_that_differ_in_seed_are_one_method(runs):
+    groups = comparison.by_method(runs)
+    assert [len(group) for group in groups.values()] == [1, 3, 3]
+    assert [run.config.seed for run in list(groups.values())[1]] == [2, 3, 4]
+
+
+def test_runs_that_differ_in_more_are_refused(runs, tmp_path):
+    with pytest.raises(ValueError, match="differ in more than their seed"):
+        comparison.by_method([*runs, fake_run(tmp_path, 0.5, method="mrs", seed=9, learning_rate=5e-4)])
+    with pytest.raises(ValueError, match="different data sets"):
+        comparison.by_method([*runs, fake_run(tmp_path, 0.5, method="mrs", seed=9, dataset="scenes")])
+
+
+def test_summary_is_the_mean_over_seeds_within_its_interval(runs):
+    groups = comparison.by_method(runs)
+    summary = comparison.summary(groups).set_index("method")
+    for name, members in groups.items():
+        expected = np.mean([run.metrics["scores"]["strict"]["mr"] for run in members])
+        assert summary.loc[name, "mr"] == pytest.approx(expected)
+        assert summary.loc[name, "mr_low"] < expected < summary.loc[name, "mr_high"]
+
+
+def test_differences_say_what_is_distinguishable(runs):
+    groups = comparison.by_method(runs)
+    frame = comparison.differences(groups)
+    zero_shot, full, mrs = groups
+    found = frame.set_index(["Method", "Compared with"])
+    assert found.loc[(zero_shot, full), "Distinguishable"] == "yes"
+    assert found.loc[(zero_shot, full), "Seeds"] == 3
+    assert found.loc[(mrs, full), "mR difference"] in ("+0.00", "−0.00")  # the same hits, seed by seed
+    assert found.loc[(mrs, full), "Distinguishable"] == "no"
+    sentence = comparison.sentence(frame)
+    assert sentence.startswith("Not distinguishable") and full in sentence and mrs in sentence
+    assert zero_shot not in sentence and ";" not in sentence
+
+
+def test_methods_without_a_common_seed_cannot_be_paired(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, method="full", seed=1), fake_run(tmp_path, 0.5, method="mrs", seed=2)]
+    with pytest.raises(ValueError, match="no seed in common"):
+        comparison.differences(comparison.by_method(runs))
+
+
+def test_captions_name_what_the_figures_rest_on(runs):
+    text = comparison.conditions(runs)
+    assert "150 test images" in text and "seeds 2, 3, 4" in text and "Fewer than 5 seeds" in text
+
+
+def test_tables_and_figures_are_written_in_every_format(runs, tmp_path):
+    groups = comparison.by_method(runs)
+    summary, out = comparison.summary(groups), tmp_path / "out"
+    figures.use_style()
+    figures.save_table(figures.readable(summary), "table", out, "Recalls (%) & intervals.")
+    for name, figure in (
+        ("recalls", figures.plot_recalls(summary)),
+        ("cost", figures.plot_cost(summary)),
+        ("history", figures.plot_history(runs[-1])),
+    ):
+        figures.save(figure, name, out)
+        mpl.pyplot.close(figure)
+    suffixes = {path.suffix for path in out.iterdir()}
+    assert suffixes == {".csv", ".md", ".tex", ".pdf", ".png"}
+    latex = (out / "table.tex").read_text()
+    assert r"\toprule" in latex and r"\&" in latex and r"\%" in latex
+    assert b"/Type3" not in (out / "cost.pdf").read_bytes()
+    figures.save(figure, "nothing", "")
+    assert not list(tmp_path.glob("**/nothing*"))
+
+
+def test_cost_lists_every_run(runs):
+    frame = comparison.cost(runs)
+    assert len(frame) == len(runs)
+    assert frame.loc[1, "Images per second"] == 40.0
