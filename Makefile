@@ -5,10 +5,9 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
 # Threads that spin while they wait would slow down runs that share a machine.
 export OMP_WAIT_POLICY ?= PASSIVE
-export PYTHONWARNINGS ?= ignore::UserWarning:multiprocessing.resource_tracker
 
 .DEFAULT_GOAL := help
-.PHONY: help install study test lint lab clean
+.PHONY: help install study full test lint lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -25,6 +24,9 @@ install: .venv/installed  ## make .venv with the pinned packages
 
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
 	$(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going study
+
+full: install  ## run every method at five seeds and several learning rates (hours)
+	$(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going --config section=full
 
 test: install  ## run every test, the notebooks among them
 	OMP_NUM_THREADS=$(CORES) $(BIN)/python -m pytest

@@ -11,9 +11,10 @@ from petl_core.config import RunConfig
 configfile: "study.yaml"
 
 
-RUNS, FIGURES = "runs", "figures"
-STUDY = config["study"]
-DATA_ROOT = STUDY.pop("data_root", "data")
+SECTION = config.get("section", "study")
+STUDY = config[SECTION]
+RUNS, FIGURES, DATA_ROOT = "runs", STUDY.pop("figures"), STUDY.pop("data_root", "data")
+NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
 
 
 def grid(section: dict) -> list[RunConfig]:
@@ -39,19 +40,19 @@ PLACES = {"data_root": DATA_ROOT, "progress": False}
 
 rule study:
     input:
-        expand(f"{RUNS}/notebooks/{{name}}.ipynb", name=["01_data", "02_pretrain", "04_benchmark", "10_gallery"]),
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", "02_pretrain", "04_benchmark", "10_gallery"]),
 
 
 # Training only *follows* the backbone (ancient): a newer notebook must not delete finished runs.
 rule train:
     input:
-        ancient(f"{RUNS}/notebooks/02_pretrain.ipynb"),
+        ancient(f"{NOTEBOOKS}/02_pretrain.ipynb"),
     output:
         f"{RUNS}/{{hash}}/metrics.json",
     wildcard_constraints:
         hash="[0-9a-f]{16}",
     log:
-        f"{RUNS}/notebooks/03_train_{{hash}}.ipynb",
+        f"{NOTEBOOKS}/03_train_{{hash}}.ipynb",
     params:
         values=lambda wildcards: as_parameters(**vars(RUN_OF[wildcards.hash]), **PLACES),
     shell:
@@ -79,7 +80,7 @@ rule notebook:
         "notebooks/{name}.ipynb",
         notebook_inputs,
     output:
-        f"{RUNS}/notebooks/{{name}}.ipynb",
+        f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
         name="(01|02|04|10)_[a-z]+",
     params:

@@ -31,6 +31,29 @@ def by_method(runs: Sequence[Run]) -> Groups:
     return groups
 
 
+def choose_learning_rates(runs: Sequence[Run]) -> list[Run]:
+    """Of runs that differ in learning rate and seed alone, those with the rate of the best mean validation mR.
+
+    The order is kept. Rates are compared over the seeds that each was run with; the test split plays no part.
+    """
+    kept = []
+    by_method: Groups = {}
+    for run in runs:
+        by_method.setdefault(run.config.replace(seed=0, learning_rate=1.0).hash, []).append(run)
+    for members in by_method.values():
+        rates: dict[float, list[float]] = {}
+        for run in members:
+            rates.setdefault(run.config.learning_rate, []).append(validation_mr(run))
+        best = max(rates, key=lambda rate: np.mean(rates[rate]))
+        kept += [run for run in members if run.config.learning_rate == best]
+    return kept
+
+
+def validation_mr(run: Run) -> float:
+    """Validation mR at the chosen epoch, in percent; 0 for a run that was not trained."""
+    return run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", 0.0)
+
+
 def summary(groups: Groups) -> pd.DataFrame:
     """One row a method: parameters, seeds, and every metric's mean with its interval (``*_low``, ``*_high``)."""
     rows = []

@@ -9,7 +9,7 @@ from petl_core import data, pretrain, scenes
 from petl_core.parameters import resolve
 
 DATASETS = {
-    "scenes": {"domain": "aerial", "train": 1200, "test": 300},
+    "scenes": {"domain": "aerial", "train": 800, "test": 300},
     "scenes-tiny": {"domain": "aerial", "train": 160, "test": 48},
     "scenes-natural": {"domain": "natural", "train": 6000, "test": 300},
     "scenes-natural-tiny": {"domain": "natural", "train": 320, "test": 48},

@@ -25,8 +25,22 @@ METRICS = {
 }
 METHODS = {
     "zero_shot": "Zero-shot CLIP",
+    "linear_probe": "Linear probe",
     "full": "Full fine-tuning",
+    "coop": "CoOp",
+    "vpt": "VPT",
+    "vl_prompt": "VL-Prompt",
+    "adapter": "Adapter",
+    "clip_adapter": "CLIP-Adapter",
+    "convpass": "Convpass",
+    "adaptformer": "AdaptFormer",
+    "cross_modal": "Cross-Modal Adapter",
+    "uniadapter": "UniAdapter",
     "mrs": "MRS-Adapter",
+    "lora": "LoRA",
+    "bitfit": "BitFit",
+    "lst": "LST",
+    "focus": "Focus-Adapter",
 }
 
 

@@ -18,21 +18,31 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 DRIFT_COLUMNS = ["modality", "age_from", "age_to", "cosine", "count"]
 
 
-def infonce(positive: torch.Tensor, negatives: torch.Tensor, temperature: float | torch.Tensor = 0.07) -> torch.Tensor:
+def infonce(
+    positive: torch.Tensor,
+    negatives: torch.Tensor,
+    exclude: torch.Tensor,
+    temperature: float | torch.Tensor = 0.07,
+) -> torch.Tensor:
     """Cross-entropy of each anchor's positive (A,) against its negatives (A, K), averaged over the anchors.
 
-    A negative of similarity -inf does not count.
+    ``exclude`` (A, K) bool marks negatives that do not count.
     """
-    logits = torch.cat([positive[:, None], negatives], dim=1) / temperature  # (A, 1 + K)
+    # Masked after the division: the gradient of a learned temperature would be 0 * inf, otherwise.
+    negatives = (negatives / temperature).masked_fill(exclude, float("-inf"))
+    logits = torch.cat([positive[:, None] / temperature, negatives], dim=1)  # (A, 1 + K)
     return cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
-def triplet(positive: torch.Tensor, negatives: torch.Tensor, margin: float = 0.2) -> torch.Tensor:
+def triplet(
+    positive: torch.Tensor, negatives: torch.Tensor, exclude: torch.Tensor, margin: float = 0.2
+) -> torch.Tensor:
     """sum_i max_k [margin + negatives_ik - positive_i]+ over the anchors (A,) and their negatives (A, K).
 
-    Summed, as :func:`petl_core.losses.triplet` of the batch is. A negative of similarity -inf does not count.
+    Summed, as :func:`petl_core.losses.triplet` of the batch is. ``exclude`` (A, K) marks negatives that do not count.
     """
-    return (margin + negatives.amax(dim=1) - positive).clamp(min=0).sum()
+    hardest = negatives.masked_fill(exclude, float("-inf")).amax(dim=1)
+    return (margin + hardest - positive).clamp(min=0).sum()
 
 
 class Queue(nn.Module):
@@ -88,14 +98,14 @@ class Queue(nn.Module):
         texts: torch.Tensor,
         image_ids: torch.Tensor,
         caption_ids: torch.Tensor,
-        contrast: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = infonce,
+        contrast: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = infonce,
     ) -> torch.Tensor:
         """L_queue of a batch of pairs, a scalar: each image against the queued texts, each text against the images.
 
         Args:
             images, texts: (B, d) normalised embeddings; gradients flow to them alone.
             image_ids, caption_ids: (B,) long; an entry that shares either with the anchor is no negative of it.
-            contrast: ``(positive (2B,), negatives (2B, K)) -> scalar``: :func:`infonce` or :func:`triplet`.
+            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as :func:`infonce`.
 
         Returns:
             Zero, with a graph, during the warm-up and while the queue is empty.
@@ -108,8 +118,10 @@ class Queue(nn.Module):
         image_ids, caption_ids = image_ids.to(self.image_ids), caption_ids.to(self.caption_ids)
         same = image_ids[:, None] == self.image_ids[:count]  # (B, K)
         same |= caption_ids[:, None] == self.caption_ids[:count]
-        negatives = torch.cat([images @ self.texts[:count].T, texts @ self.images[:count].T])  # (2B, K)
-        return contrast(positive.repeat(2), negatives.masked_fill(same.repeat(2, 1), float("-inf")))
+        # Copies, because the backward pass needs the queue as it is now, and usually comes after the next enqueue.
+        queued_images, queued_texts = self.images[:count].clone(), self.texts[:count].clone()  # (K, d)
+        negatives = torch.cat([images @ queued_texts.T, texts @ queued_images.T])  # (2B, K)
+        return contrast(positive.repeat(2), negatives, same.repeat(2, 1))
 
     def get_extra_state(self) -> torch.Tensor:
         return torch.tensor([self.steps, self.stored])
@@ -143,8 +155,7 @@ def drift(
     """
     if not len(queue):
         return pd.DataFrame(columns=DRIFT_COLUMNS)
-    by_age = queue.ages.argsort(stable=True)
-    rows = by_age[torch.linspace(0, len(by_age) - 1, min(len(by_age), limit)).round().long()]
+    rows = torch.linspace(0, len(queue) - 1, min(len(queue), limit)).round().long()
     images = _cosines(queue.images[rows], queue.image_ids[rows], encode_images)
     texts = _cosines(queue.texts[rows], queue.caption_ids[rows], encode_texts)
     ages = queue.ages[rows].cpu().numpy()

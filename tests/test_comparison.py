@@ -118,3 +118,14 @@ def test_cost_lists_every_run(runs):
     frame = comparison.cost(runs)
     assert len(frame) == len(runs)
     assert frame.loc[1, "Images per second"] == 40.0
+
+
+def test_learning_rates_are_chosen_on_validation_alone(tmp_path):
+    slow, fast = (
+        [fake_run(tmp_path, rate_of_hits, method="mrs", seed=seed, learning_rate=rate) for seed in (2, 3)]
+        for rate, rate_of_hits in ((1e-4, 0.9), (1e-3, 0.1))
+    )
+    for run in fast:
+        run.metrics["history"][1]["validation_mr"] = 50.0  # better on validation, worse on test
+    other = fake_run(tmp_path, 0.5, method="full", seed=2)
+    assert comparison.choose_learning_rates([*slow, other, *fast]) == [*fast, other]

@@ -154,11 +154,26 @@ def test_gradients_flow_to_the_current_batch_alone(contrast):
     assert not list(queue.parameters())
 
 
-def test_a_learned_temperature_gets_a_gradient():
-    queue, _ = filled(6, [batch(4, 1)])
+def test_enqueuing_before_the_backward_pass_changes_no_gradient():
+    gradients = []
+    for early in (False, True):
+        queue, _ = filled(6, [batch(4, 1)])
+        images, texts, *ids = batch(5, 2, ids=1000)
+        images.requires_grad_()
+        loss = queue.loss(images, texts, *ids)
+        if early:
+            queue.enqueue(images, texts, *ids)
+        loss.backward()
+        gradients.append(images.grad)
+    assert torch.equal(*gradients)
+
+
+def test_a_learned_temperature_gets_a_finite_gradient_past_masked_entries():
+    pairs = batch(4, 1)
+    queue, _ = filled(6, [pairs])
     temperature = torch.tensor(0.07, requires_grad=True)
-    queue.loss(*batch(3, 2), partial(recycling.infonce, temperature=temperature)).backward()
-    assert temperature.grad.item() != 0
+    queue.loss(*pairs, partial(recycling.infonce, temperature=temperature)).backward()
+    assert math.isfinite(temperature.grad.item()) and temperature.grad.item() != 0
 
 
 def test_warm_up_fills_the_queue_but_gives_no_loss():

@@ -57,7 +57,7 @@ class LoRA(Method):
         for modality, tower in {"visual": clip.visual, "text": clip.text}.items():
             self.layers[modality] = nn.ModuleList()
             for block in resblocks(tower):
-                layer = LowRank(tower.transformer.width, options)
+                layer = LowRank(tower.transformer.width, options).to(block.attn.in_proj_weight.device)
                 self.layers[modality].append(layer)
                 parametrize.register_parametrization(block.attn, "in_proj_weight", _Changed(layer.change))
 
