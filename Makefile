@@ -3,6 +3,7 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going --show-failed-logs --quiet host
 # Threads that spin while they wait would slow down runs that share a machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -23,10 +24,10 @@ install: .venv/installed  ## make .venv with the pinned packages
 	touch $@
 
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
-	$(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going study
+	$(SNAKEMAKE)
 
 full: install  ## run every method at five seeds and several learning rates (hours)
-	$(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going --config section=full
+	$(SNAKEMAKE) --config section=full
 
 test: install  ## run every test, the notebooks among them
 	OMP_NUM_THREADS=$(CORES) $(BIN)/python -m pytest

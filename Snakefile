@@ -2,6 +2,7 @@
 
 import base64
 import itertools
+import sys
 
 import yaml
 
@@ -24,7 +25,12 @@ def grid(section: dict) -> list[RunConfig]:
     for run in section["runs"]:
         lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
         configs += [RunConfig(**dict(zip(lists, values))) for values in itertools.product(*lists.values())]
-    return [run if run.epochs else run.zero_shot() for run in configs]
+    return configs
+
+
+def title(run: RunConfig) -> str:
+    """What distinguishes a run, for the progress line."""
+    return f"{run.method} {run.contrast}, learning rate {run.learning_rate:g}, seed {run.seed}"
 
 
 def as_parameters(**values) -> str:
@@ -32,31 +38,48 @@ def as_parameters(**values) -> str:
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
-RUN_OF = {run.hash: run for run in grid(STUDY)}
+# The untouched backbone is the baseline of every run, so it is always there, and first.
+RUN_OF = {run.hash: run for trained in grid(STUDY) for run in (trained.zero_shot(), trained)}
 ALL_METRICS = [f"{RUNS}/{name}/metrics.json" for name in RUN_OF]
 SHOWN = f"{RUNS}/{next(name for name, run in RUN_OF.items() if run.method == 'mrs')}"  # the run of the gallery
+PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
 PLACES = {"data_root": DATA_ROOT, "progress": False}
+
+
+# A published backbone is loaded, not pre-trained.
+PRETRAIN = ["02_pretrain"] if STUDY["backbone"].startswith("embedded") else []
 
 
 rule study:
     input:
-        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", "02_pretrain", "04_benchmark", "10_gallery"]),
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", *PRETRAIN, "04_benchmark", "10_gallery"]),
+
+
+def baseline(wildcards) -> list[str]:
+    """The zero-shot run that a training run is compared with."""
+    run = RUN_OF[wildcards.hash]
+    return ancient([f"{RUNS}/{run.zero_shot().hash}/metrics.json"] if run.epochs else [])
 
 
 # Training only *follows* the backbone (ancient): a newer notebook must not delete finished runs.
 rule train:
     input:
-        ancient(f"{NOTEBOOKS}/02_pretrain.ipynb"),
+        ancient(expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=PRETRAIN)),
+        baseline,
     output:
         f"{RUNS}/{{hash}}/metrics.json",
     wildcard_constraints:
         hash="[0-9a-f]{16}",
     log:
-        f"{NOTEBOOKS}/03_train_{{hash}}.ipynb",
+        f"{NOTEBOOKS}/03_train_{{hash}}.log",
+    message:
+        "training {wildcards.hash}: {params.title}"
     params:
+        title=lambda wildcards: title(RUN_OF[wildcards.hash]),
+        notebook=f"{NOTEBOOKS}/03_train_{{hash}}.ipynb",
         values=lambda wildcards: as_parameters(**vars(RUN_OF[wildcards.hash]), **PLACES),
     shell:
-        "papermill --no-progress-bar notebooks/03_train.ipynb {log} -b {params.values}"
+        "{PAPERMILL} notebooks/03_train.ipynb {params.notebook} -b {params.values} > {log} 2>&1"
 
 
 def notebook_parameters(wildcards) -> str:
@@ -83,8 +106,12 @@ rule notebook:
         f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
         name="(01|02|04|10)_[a-z]+",
+    log:
+        f"{NOTEBOOKS}/{{name}}.log",
+    message:
+        "notebook {wildcards.name}"
     params:
         values=notebook_parameters,
     threads: lambda wildcards: workflow.cores if wildcards.name == "02_pretrain" else 1
     shell:
-        "papermill --no-progress-bar {input[0]} {output} -b {params.values}"
+        "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"

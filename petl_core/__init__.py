@@ -2,13 +2,15 @@
 
 The rooms, in the order in which data flows through them:
 
-    parameters, config   what a notebook or a batch asks for; importable without torch
-    data, audit          a captioned image set on disk, and what is odd about it
-    scenes, embedded     the drawn default data and the small CLIP pre-trained on them
-    backbone             open_clip towers: load, freeze, tokenise
-    adapters             one method a file; ``attach(clip, method, **options)``
-    losses               contrasts and the hybrid multi-modal contrastive (HMMC) loss
-    retrieval            ranks, recalls, mR, intervals
-    experiment           ``run(RunConfig)`` -> ``runs/<hash>/``
-    figures              tables, plots, galleries
+    parameters, config       what a notebook or a batch asks for; importable without torch
+    data, audit              a captioned image set on disk, and what is odd about it
+    scenes, pretrain, embedded   the drawn default data and the small CLIP pre-trained on them
+    backbone                 open_clip towers: load, freeze, tokenise
+    adapters                 one method a file; ``attach(clip, method, **options)``
+    losses, recycling, scene_labels   HMMC and its contrasts, queues of past negatives, labels in captions
+    training, features, fitting   an epoch; taps of frozen towers on disk; all epochs with checkpoints
+    retrieval                ranks, recalls, mR, intervals
+    experiment, provenance   ``run(RunConfig)`` -> ``runs/<hash>/``
+    comparison, published    methods over seeds, and the figures of the papers beside
+    figures, gallery, focus_plots   tables, plots, pictures
 """

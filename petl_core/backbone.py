@@ -144,13 +144,37 @@ def tapped(tower: nn.Module, layers: Sequence[int]):
     Each is (B, N, width), in the order in which the blocks run.
     """
     taps: list[torch.Tensor] = []
-    blocks = tower.transformer.resblocks
-    handles = [blocks[i].register_forward_hook(lambda _, __, output: taps.append(output)) for i in sorted(layers)]
+
+    def keep(_, __, output):
+        taps.append(output[0] if isinstance(output, tuple) else output)
+
+    blocks = blocks_of(tower)
+    handles = [blocks[i].register_forward_hook(keep) for i in sorted(layers)]
     try:
         yield taps
     finally:
         for handle in handles:
             handle.remove()
+
+
+def blocks_of(tower: nn.Module) -> nn.ModuleList:
+    """The transformer blocks of an open_clip tower, or of the Hugging Face encoder inside one.
+
+    Raises:
+        ConfigError: the tower is no transformer.
+    """
+    transformer = getattr(tower, "transformer", None)
+    encoder = getattr(transformer, "encoder", transformer)
+    for name in ("resblocks", "layer", "layers", "block"):
+        if isinstance(getattr(encoder, name, None), nn.ModuleList):
+            return getattr(encoder, name)
+    raise ConfigError(f"{type(tower).__name__} has no transformer blocks to tap; choose a head on its embeddings")
+
+
+def width_of(tower: nn.Module) -> int:
+    """Width of the tokens between the blocks of :func:`blocks_of`."""
+    blocks_of(tower)
+    return tower.config.hidden_size if hasattr(tower, "config") else tower.transformer.width
 
 
 def _identifier(name: str, pretrained: str) -> str:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
+from petl_core import scene_labels
 from petl_core.parameters import ROOT, ConfigError, check_types, resolve
 
 RECIPE = 1  # raised whenever the same configuration would train differently, so that old runs are not reused
@@ -14,7 +15,8 @@ RECIPE = 1  # raised whenever the same configuration would train differently, so
 class RunConfig:
     """One run, as data: everything that decides its result, and nothing about where files lie.
 
-    Defaults are the run of a few seconds that the notebooks use as a test; ``RELEASED`` holds PE-RSITR's settings.
+    Defaults are the run of a few seconds that the notebooks use as a test; the README has
+    PE-RSITR's released settings.
     """
 
     dataset: str = "scenes-tiny"
@@ -41,6 +43,12 @@ class RunConfig:
     validation_fraction: float = 0.2
     train_images: int = 0  # use this many training images only; 0 = all
     seed: int = 2
+    queue_size: int = 0  # recycled negatives of each modality; 0 = no queue term
+    queue_weight: float = 1.0
+    queue_warmup: int = 0  # first steps, in which the queue fills but does not count
+    scene_probability: float = 0.0  # that a training caption takes its image's scene label
+    scene_template: str = scene_labels.TEMPLATE
+    cache_features: bool = False  # train a side method on its taps from disk, in half precision
 
     def __post_init__(self):
         declared = {f.name: f.type for f in dataclasses.fields(self)}
@@ -66,6 +74,8 @@ class RunConfig:
             "weight_decay",
             "epochs",
             "train_images",
+            "queue_weight",
+            "queue_warmup",
             "seed",
         ):
             _require(getattr(self, name) >= 0, self, name, "at least 0")
@@ -80,6 +90,9 @@ class RunConfig:
         _require(self.batch_size >= 2, self, "batch_size", "at least 2: a contrast needs a negative")
         for name in ("validation_fraction", "view_dropout"):
             _require(0 < getattr(self, name) < 1, self, name, "between 0 and 1")
+        _require(0 <= self.queue_size <= 65_536, self, "queue_size", "from 0 to 65,536")
+        _require(0 <= self.scene_probability <= 1, self, "scene_probability", "from 0 to 1")
+        scene_labels.check_template(self.scene_template)
         try:
             json.dumps(self.method_options, allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -99,19 +112,6 @@ class RunConfig:
         """The untrained backbone on the same data: all other fields at their defaults, so that runs share it."""
         kept = ("dataset", "backbone", "pretrained", "precision")
         return RunConfig(**{name: getattr(self, name) for name in kept}, method="zero_shot", epochs=0)
-
-
-# PE-RSITR's released training settings (Adam, x0.7 after epoch 20, no weight decay, no clipping).
-RELEASED = {
-    "method": "mrs",
-    "contrast": "triplet",
-    "margin": 0.2,
-    "epochs": 30,
-    "batch_size": 16,
-    "pairs": "captions",
-    "learning_rate": 2e-4,
-    "schedule": "step",
-}
 
 
 def _require(condition: bool, config: RunConfig, name: str, wanted: str) -> None:

@@ -8,27 +8,30 @@ metrics.json          every figure; written last: where it stands, the run is fi
 """
 
 import dataclasses
-import hashlib
-import logging
-import os
-import pickle
-import platform
-import subprocess
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 
 import filelock
 import numpy as np
 import torch
 
-from petl_core import adapters, backbone, data, embedded, retrieval, training
+from petl_core import (
+    adapters,
+    backbone,
+    data,
+    embedded,
+    features,
+    fitting,
+    provenance,
+    retrieval,
+    scene_labels,
+    training,
+)
 from petl_core.config import RunConfig
 from petl_core.files import read_json, write_atomically, write_json
-from petl_core.parameters import ROOT, ConfigError, resolve
-
-log = logging.getLogger(__name__)
+from petl_core.parameters import ConfigError, resolve
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def run(
         petl_core.data.DataError: naming file, line and remedy.
     """
     adapters.check(config.method, config.method_options)
+    _check_cache(config)
     torch_device = _device(device)
     folder = resolve(runs_root) / config.hash
     folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +80,7 @@ def run(
         backbone_name = embedded.backbone(config.backbone, runs_root, data_root, progress)
         inputs = {
             "data": dataset.fingerprint(),
-            "backbone": _weights_digest(backbone_name, config.pretrained),
+            "backbone": provenance.weights_digest(backbone_name, config.pretrained),
         }
         if not (folder / "metrics.json").exists():
             write_json(folder / "config.json", dataclasses.asdict(config))
@@ -125,17 +129,28 @@ def _train_and_test(
     ).to(device)
     train, validation = data.split_validation(dataset.train, config.validation_fraction, seed=config.seed)
     train = _first(train, config.train_images)
-    history, seconds = _train(config, model, frozen, train, validation, folder, device, progress)
+
+    def prepare(split: data.Split, *parts: data.Split) -> list[training.Prepared]:
+        if not config.cache_features:
+            template = config.scene_template if config.scene_probability else ""
+            return [training.prepare(part, frozen, progress, template) for part in parts]
+        cached = features.load(split, model, frozen, folder.parent / "features", device, progress)
+        return [cached.prepared(part) for part in parts]
+
+    prepare_training = partial(prepare, dataset.train, train, validation)
+    history, seconds = fitting.fit(config, model, frozen, prepare_training, folder / "checkpoint.pt", device, progress)
     started = time.perf_counter()
-    test = training.prepare(dataset.test, frozen, progress)
-    scores = retrieval.similarity(*training.embed(model, frozen, test, device, progress))
+    (test,) = prepare(dataset.test, dataset.test)
+    images, texts = training.embed(model, frozen, test, device, progress)
+    scores = retrieval.similarity(images, texts)
     hits = retrieval.per_image_hits(scores, dataset.test.image_of)
     equivalent = retrieval.per_image_hits(scores, dataset.test.image_of, dataset.test.captions)
     metrics = {
         "config": dataclasses.asdict(config),
         "scores": retrieval.evaluate(scores, dataset.test.image_of, dataset.test.captions),
         "intervals": {"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
-        "chosen_epoch": _best(history)["epoch"],
+        "scene_scores": _scene_scores(config, model, frozen, train, dataset.test, images, texts, device),
+        "chosen_epoch": fitting.best_epoch(history)["epoch"],
         "history": history,
         "parameters": {
             "trained": model.trainable_count(),
@@ -148,64 +163,31 @@ def _train_and_test(
         },
         "blank_captions_dropped": dataset.train.blank + dataset.test.blank,
         "seconds": {**seconds, "test": time.perf_counter() - started},
-        "environment": environment(device),
+        "environment": provenance.environment(device),
     }
     return model, metrics, hits
 
 
-def _train(config, model, frozen, train, validation, folder, device, progress) -> tuple[list[dict], dict]:
-    """Train, leaving ``model`` at its best epoch; returns the history (epoch 0 is before training) and seconds."""
-    if config.epochs == 0 or not model.trainable():
-        return [{"epoch": 0}], {"prepare": 0.0, "train": 0.0}
-    started = time.perf_counter()
-    prepared_train = training.prepare(train, frozen, progress)
-    prepared_validation = training.prepare(validation, frozen, progress)
-    prepare_seconds = time.perf_counter() - started
-    optimizer = torch.optim.AdamW(model.trainable().values(), config.learning_rate, weight_decay=config.weight_decay)
+def _scene_scores(config, model, frozen, train, test, images, texts, device) -> dict[str, dict]:
+    """The test scores with labelled queries, each mode apart; empty where training saw no labels."""
+    classes = scene_labels.seen_classes(train)
+    if not (config.scene_probability and classes):
+        return {}
 
-    def validate() -> float:
-        scores = retrieval.similarity(*training.embed(model, frozen, prepared_validation, device))
-        return retrieval.evaluate(scores, validation.image_of)["strict"]["mr"]
+    def encode(captions) -> np.ndarray:
+        rows = torch.arange(len(captions))
+        queries = training.Prepared(None, frozen.tokens(captions), rows, rows, rows)
+        return training.embed_texts(model, queries, rows, device).numpy()
 
-    history, best = _resume(folder / "checkpoint.pt", config, model, optimizer, device)
-    if not history:
-        history, best = [{"epoch": 0, "validation_mr": validate()}], _weights(model)
-    for epoch in range(len(history), config.epochs + 1):
-        started = time.perf_counter()
-        terms = training.train_epoch(model, frozen, prepared_train, config, optimizer, epoch, device, progress)
-        seconds = time.perf_counter() - started
-        history.append({"epoch": epoch, "validation_mr": validate(), "loss": terms, "seconds": seconds})
-        log.info("epoch %d: loss %.4f, validation mR %.2f", epoch, terms["total"], history[-1]["validation_mr"])
-        if _best(history)["epoch"] == epoch:
-            best = _weights(model)
-        state = {
-            "config": config.hash,
-            "history": history,
-            "weights": _weights(model),
-            "best": best,
-            "optimizer": optimizer.state_dict(),
-        }
-        write_atomically(folder / "checkpoint.pt", lambda path, state=state: torch.save(state, path))
-    model.load_state_dict(best, strict=False)
-    return history, {"prepare": prepare_seconds, "train": sum(h.get("seconds", 0.0) for h in history)}
+    def predict(_) -> list[str]:
+        return scene_labels.predict_scenes(texts, encode(scene_labels.class_prompts(classes)), classes)
 
-
-def _resume(path: Path, config: RunConfig, model, optimizer, device) -> tuple[list[dict], dict]:
-    """History and best weights of an interrupted run, whose state is put into model and optimizer; else empty."""
-    if not path.exists():
-        return [], {}
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["config"] != config.hash:
-            raise ValueError(f"it belongs to run {state['config']}")
-        model.load_state_dict(state["weights"], strict=False)
-        optimizer.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise ConfigError(
-            f"checkpoint {path} cannot be resumed ({error}); delete it to train from the start"
-        ) from error
-    log.info("resuming %s after epoch %d", path.parent.name, len(state["history"]) - 1)
-    return state["history"], state["best"]
+    scores = {}
+    for mode in ("oracle", "predicted"):
+        queries = scene_labels.test_captions(test, mode, config.scene_template, predict)
+        similarity = retrieval.similarity(images, encode(queries))
+        scores[mode] = retrieval.evaluate(similarity, test.image_of, test.captions)
+    return scores
 
 
 def _read(folder: Path, config: RunConfig, inputs: dict) -> Run:
@@ -219,19 +201,22 @@ def _read(folder: Path, config: RunConfig, inputs: dict) -> Run:
     return Run(folder, config, metrics)
 
 
-def _best(history: list[dict]) -> dict:
-    """The earliest epoch with the highest validation mR."""
-    return max(history, key=lambda entry: entry.get("validation_mr", 0.0))
-
-
-def _weights(model) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in model.trainable().items()}
-
-
 def _first(train: data.Split, count: int) -> data.Split:
     if count > len(train.images):
         raise ConfigError(f"train_images = {count}, but only {len(train.images)} images are left for training")
     return train.subset(np.arange(count)) if count else train
+
+
+def _check_cache(config: RunConfig) -> None:
+    """Only what reads the towers without changing what they compute can train from their cached features."""
+    side = [name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)]
+    if config.cache_features and config.scene_probability:
+        raise ConfigError("cache_features: captions with scene labels are not cached; set one of the two to 0 or False")
+    if config.cache_features and config.method not in side:
+        raise ConfigError(
+            f"cache_features: {config.method} works inside the towers, whose features then cannot be kept; "
+            f"set it to False, or choose one of {', '.join(side)}"
+        )
 
 
 def _device(name: str) -> torch.device:
@@ -244,38 +229,3 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: no CUDA device is visible; use 'cpu' or 'auto'")
     return device
-
-
-def _weights_digest(name: str, pretrained: str) -> str:
-    """Content of local weights; the name and tag of published ones, which do not change."""
-    folder = resolve(name.removeprefix("local-dir:"))
-    files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
-    if not all(file.is_file() for file in files) or not files:
-        return f"{name} {pretrained}".strip()
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
-
-
-def environment(device: torch.device) -> dict:
-    """What a result depends on besides its configuration."""
-    packages = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
-    return {
-        "revision": _revision(),
-        "python": platform.python_version(),
-        **{package: version(package) for package in packages},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-    }
-
-
-def _revision() -> str:
-    """The project's git commit, marked where the tree differs from it; "unknown" outside a checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"

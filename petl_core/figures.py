@@ -93,13 +93,16 @@ def _escape(text: str) -> str:
 
 
 def label(run: Run) -> str:
-    """What a run is called in tables: its method and, where it was trained, its loss."""
+    """What a run is called in tables: its method and, where it was trained, its loss, queue and scene labels."""
     config = run.config
     name = METHODS.get(config.method, config.method)
     if config.epochs == 0:
         return name
     terms = "HMMC" if config.w_image and config.w_text else "cross-modal"
-    return f"{name} + {terms} ({'InfoNCE' if config.contrast == 'infonce' else 'triplet'})"
+    parts = [f"{name} + {terms} ({'InfoNCE' if config.contrast == 'infonce' else 'triplet'})"]
+    parts += [f"queue {config.queue_size}"] if config.queue_size else []
+    parts += [f"scene labels {config.scene_probability:g}"] if config.scene_probability else []
+    return " + ".join(parts)
 
 
 def results(runs: Sequence[Run], rule: str = "strict") -> pd.DataFrame:
@@ -139,6 +142,7 @@ def plot_history(run: Run) -> Figure:
         names = {"cross": "image–text", "image": "image–image′", "text": "text–text′", "total": "total"}
         long = losses.rename(columns=names).melt("epoch", var_name="term", value_name="loss")
         sns.lineplot(long, x="epoch", y="loss", hue="term", style="term", markers=True, dashes=False, ax=left)
+        sns.move_legend(left, "lower center", bbox_to_anchor=(0.5, 1), ncol=4, title=None, columnspacing=1, fontsize=7)
     left.set(xlabel="epoch", ylabel="training loss")
     right.plot([e["epoch"] for e in history], [e.get("validation_mr", np.nan) for e in history], marker="o")
     chosen = run.metrics["chosen_epoch"]

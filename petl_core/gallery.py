@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from petl_core import retrieval, training
-from petl_core.data import RetrievalData, Split, read_image
+from petl_core.data import RetrievalData, Split, caption_key, read_image
 from petl_core.experiment import Run, load_model
 from petl_core.figures import TWO_COLUMNS
 
@@ -59,25 +59,46 @@ def plot_text_to_image(found: Searched, queries: Sequence[int], k: int = 5) -> F
 
 
 def plot_image_to_text(found: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """Each row an image and its k best captions; the image's own captions are marked and bold."""
+    """Each row an image and its k best captions, verbatim copies as one; the image's own are marked and bold."""
     figure, grid = plt.subplots(
-        len(queries), 2, figsize=(TWO_COLUMNS, 1.5 * len(queries)), squeeze=False,
-        gridspec_kw={"width_ratios": [1, 4.2]}
-    )  # fmt: skip
+        len(queries),
+        2,
+        figsize=(TWO_COLUMNS, 1.5 * len(queries)),
+        squeeze=False,
+        gridspec_kw={"width_ratios": [1, 4.2]},
+    )
     ranks = found.image_ranks
     for (left, right), image in zip(grid, queries, strict=True):
         _show(left, found.split, image, right=None, title=f"best own caption at rank {ranks[image]:g}")
         right.axis("off")
-        best = retrieval.top_k(found.scores[image], k)
-        for place, caption in enumerate(best):
-            own = found.split.image_of[caption] == image
-            text = textwrap.shorten(found.split.captions[caption], 92, placeholder=" …")
+        for line, (caption, copies, own) in enumerate(_best_captions(found, image, k)):
+            text = textwrap.shorten(caption, 88, placeholder=" …") + (f"  (×{copies})" if copies > 1 else "")
             right.text(
-                0, 1 - (place + 0.5) / k, f"{place + 1}  {'✓' if own else '✗'}  {text}", va="center", fontsize=7.5,
-                color=RIGHT if own else "0.25", fontweight="bold" if own else "normal", transform=right.transAxes,
-                family="DejaVu Sans"
-            )  # fmt: skip
+                0,
+                1 - (line + 0.5) / k,
+                f"{'✓' if own else '✗'}  {text}",
+                va="center",
+                fontsize=7.5,
+                color=RIGHT if own else "0.25",
+                fontweight="bold" if own else "normal",
+                transform=right.transAxes,
+                family="DejaVu Sans",
+            )
     return figure
+
+
+def _best_captions(found: Searched, image: int, k: int) -> list[tuple[str, int, bool]]:
+    """The k best distinct captions of an image: text, number of copies, whether one of them is the image's own."""
+    copies: dict[str, list[int]] = {}
+    for caption in retrieval.top_k(found.scores[image], found.scores.shape[1]):
+        key = caption_key(found.split.captions[caption])
+        if key not in copies and len(copies) == k:
+            break
+        copies.setdefault(key, []).append(caption)
+    return [
+        (found.split.captions[same[0]], len(same), bool((found.split.image_of[same] == image).any()))
+        for same in copies.values()
+    ]
 
 
 def _show(axes, split: Split, image: int, right: bool | None, title: str) -> None:

@@ -30,7 +30,7 @@ class PretrainConfig:
     head_width: int = 32
     visual_layers: int = 4
     text_layers: int = 3
-    epochs: int = 9
+    epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 2e-3
     weight_decay: float = 0.05

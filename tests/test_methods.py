@@ -5,9 +5,9 @@ import copy
 import open_clip
 import pytest
 import torch
+from conftest import tiny_clip
 from torch.nn.functional import cross_entropy
 
-from conftest import tiny_clip
 from petl_core import backbone
 from petl_core.adapters import METHODS, attach, load
 from petl_core.figures import METHODS as LABELS
@@ -32,6 +32,7 @@ COUNTS = {  # trained parameters on ViT-B/32
     ("lora", ()): 245_760,
     ("bitfit", ()): 171_008,
     ("lst", ()): 3_411_704,
+    ("focus", ()): 1_284_876,
 }
 TRAINED = [name for name in METHODS if name != "zero_shot"]
 STARTS_ELSEWHERE = {"coop", "vpt", "vl_prompt", "clip_adapter"}  # their first step is already off zero-shot CLIP

@@ -1,11 +1,13 @@
 """What every notebook keeps to; nbval runs them."""
 
 import ast
+import dataclasses
 
 import nbformat
 import papermill
 import pytest
 
+from petl_core.config import RunConfig
 from petl_core.parameters import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -40,3 +42,12 @@ def test_a_bad_parameter_stops_a_notebook_before_anything_runs(tmp_path, paramet
             ROOT / "notebooks" / "03_train.ipynb", tmp_path / "out.ipynb", parameters, progress_bar=False
         )
     assert caught.value.exec_count <= 3
+
+
+def test_the_training_notebook_offers_every_field_at_its_default():
+    declared = {}
+    for line in code_cells(ROOT / "notebooks" / "03_train.ipynb")[0].source.splitlines():
+        statement = ast.parse(line).body[0]
+        declared[statement.target.id] = ast.literal_eval(statement.value)
+    fields = dataclasses.asdict(RunConfig())
+    assert {name: declared.get(name) for name in fields} == fields

@@ -76,7 +76,7 @@ def test_hash_depends_on_every_field_and_on_nothing_else():
     base = RunConfig()
     assert RunConfig().hash == base.hash and RunConfig(weight_decay=0).hash == base.hash
     changes = {str: "bf16", int: 7, float: 0.5, bool: True, dict: {"bottleneck": 8}}
-    special = {"contrast": "triplet", "pairs": "captions", "schedule": "step"}
+    special = {"contrast": "triplet", "pairs": "captions", "schedule": "step", "scene_template": "{scene} {caption}"}
     for field in dataclasses.fields(RunConfig):
         changed = base.replace(**{field.name: special.get(field.name, changes[field.type])})
         assert changed.hash != base.hash, field.name

@@ -159,12 +159,12 @@ def test_enqueuing_before_the_backward_pass_changes_no_gradient():
     for early in (False, True):
         queue, _ = filled(6, [batch(4, 1)])
         images, texts, *ids = batch(5, 2, ids=1000)
-        images.requires_grad_()
+        leaves = images.requires_grad_(), texts.requires_grad_()
         loss = queue.loss(images, texts, *ids)
         if early:
             queue.enqueue(images, texts, *ids)
         loss.backward()
-        gradients.append(images.grad)
+        gradients.append(torch.cat([leaf.grad for leaf in leaves]))
     assert torch.equal(*gradients)
 
 

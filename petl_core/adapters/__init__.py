@@ -25,10 +25,19 @@ from pathlib import Path
 from torch import nn
 
 from petl_core.adapters.adaptformer import AdaptFormer
-from petl_core.adapters.base import AdaptedCLIP, Method, attach_method, check_options, read_adapter
+from petl_core.adapters.base import (
+    AdaptedCLIP,
+    Method,
+    SideMethod,
+    attach_method,
+    check_options,
+    read_adapter,
+    second_view,
+)
 from petl_core.adapters.bitfit import BitFit
 from petl_core.adapters.convpass import Convpass
 from petl_core.adapters.cross_modal import CrossModalAdapter
+from petl_core.adapters.focus import FocusAdapter
 from petl_core.adapters.heads import CLIPAdapter, LinearProbe
 from petl_core.adapters.houlsby import HoulsbyAdapter
 from petl_core.adapters.lora import LoRA
@@ -39,7 +48,7 @@ from petl_core.adapters.references import FullFineTuning, ZeroShot
 from petl_core.adapters.uniadapter import UniAdapter
 from petl_core.parameters import ConfigError
 
-__all__ = ["METHODS", "AdaptedCLIP", "Method", "attach", "check", "load"]
+__all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check", "load", "second_view"]
 
 METHODS: dict[str, type[Method]] = {
     "zero_shot": ZeroShot,
@@ -58,6 +67,7 @@ METHODS: dict[str, type[Method]] = {
     "lora": LoRA,
     "bitfit": BitFit,
     "lst": LST,
+    "focus": FocusAdapter,
 }
 
 

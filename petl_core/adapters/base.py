@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
+from torch.nn.functional import dropout
 from torch.nn.functional import normalize as l2_normalize
 
 from petl_core import backbone
@@ -25,7 +27,8 @@ class Method(nn.Module):
     """What a method adds to a CLIP.
 
     A subclass names its ``Options`` and, in ``__init__``, builds its own modules as attributes and installs them into
-    the frozen ``clip``; or it overrides the two ``encode`` methods (heads and side networks).
+    the frozen ``clip``; or it overrides the two ``encode`` methods. One that only reads the towers is a
+    :class:`SideMethod`.
     """
 
     Options = NoOptions
@@ -40,6 +43,54 @@ class Method(nn.Module):
         return clip.encode_text(tokens)
 
 
+class SideMethod(Method):
+    """A method through which nothing flows back into the frozen towers: heads and side networks.
+
+    What it reads of them, its taps, is one tensor with a row a sample, made without a graph. It may therefore come from
+    a cache (:mod:`petl_core.features`); of a method inside the towers no feature can be kept.
+
+    Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. Here they are the embeddings, and they
+    are left as they are; a subclass overrides what differs.
+    """
+
+    tap_dropout = 0.0  # see second_view
+
+    @property
+    def tap_specs(self) -> dict[str, str]:
+        """What is tapped of each tower, in words; methods with equal words share a cache."""
+        return {"image": "embedding", "text": "embedding"}
+
+    def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) -> (B, ...) taps; call it without a graph."""
+        return clip.encode_image(images)
+
+    def tap_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, L) token ids -> (B, ...) taps; call it without a graph."""
+        return clip.encode_text(tokens)
+
+    def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
+        """(B, ...) float32 taps -> (B, d) embeddings."""
+        return taps
+
+    def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, ...) float32 taps of the captions ``tokens`` (B, L) -> (B, d) embeddings."""
+        return taps
+
+    def seen(self, taps: torch.Tensor) -> torch.Tensor:
+        """Taps as the method gets them: in float32, with elements dropped in a second view."""
+        return dropout(taps.float(), self.tap_dropout, training=self.tap_dropout > 0)
+
+    def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            taps = self.tap_image(clip, images)
+        return self.image_from_taps(self.seen(taps))
+
+    def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            taps = self.tap_text(clip, tokens)
+        return self.text_from_taps(self.seen(taps), tokens)
+
+
 class AdaptedCLIP(nn.Module):
     """A frozen CLIP with one method attached, behind open_clip's own interface."""
 
@@ -50,22 +101,40 @@ class AdaptedCLIP(nn.Module):
         self.name = name
         self.options = options
         self.clip = clip.requires_grad_(False).eval()
-        self.method = method(clip, options)
+        self.method = method(clip, options).to(next(clip.parameters()).device)
 
     def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """(B, 3, H, W) preprocessed images -> (B, d) float32 embeddings."""
-        features = self.method.encode_image(self.clip, images.to(backbone.input_dtype(self.clip))).float()
-        return l2_normalize(features, dim=-1) if normalize else features
+        features = self.method.encode_image(self.clip, images.to(backbone.input_dtype(self.clip)))
+        return _embeddings(features, normalize)
 
     def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """(B, L) token ids -> (B, d) float32 embeddings."""
-        features = self.method.encode_text(self.clip, tokens).float()
-        return l2_normalize(features, dim=-1) if normalize else features
+        return _embeddings(self.method.encode_text(self.clip, tokens), normalize)
+
+    @torch.no_grad()
+    def tap_image(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) preprocessed images -> (B, ...) taps of a side method, in the backbone's precision."""
+        return self.method.tap_image(self.clip, images.to(backbone.input_dtype(self.clip)))
+
+    @torch.no_grad()
+    def tap_text(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, L) token ids -> (B, ...) taps of a side method, in the backbone's precision."""
+        return self.method.tap_text(self.clip, tokens)
+
+    def image_from_taps(self, taps: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """A side method's (B, ...) taps, in any precision -> (B, d) float32 embeddings."""
+        return _embeddings(self.method.image_from_taps(self.method.seen(taps)), normalize)
+
+    def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        """A side method's (B, ...) taps of the captions ``tokens`` (B, L) -> (B, d) float32 embeddings."""
+        return _embeddings(self.method.text_from_taps(self.method.seen(taps), tokens), normalize)
 
     def train(self, mode: bool = True) -> "AdaptedCLIP":
         """Training mode for what is trained; a frozen backbone stays in evaluation mode."""
         super().train(mode)
-        self.clip.train(mode and any(p.requires_grad for p in self.clip.parameters()))
+        trained = {name for name, p in self.clip.named_parameters() if p.requires_grad} - {"logit_scale"}
+        self.clip.train(mode and bool(trained))
         return self
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -86,6 +155,25 @@ class AdaptedCLIP(nn.Module):
         }
         weights = {name: p.detach().cpu().contiguous() for name, p in self.trainable().items()}
         return write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata))
+
+
+@contextmanager
+def second_view(model: AdaptedCLIP, probability: float):
+    """Within this context ``model`` sees a second view of its inputs, for HMMC.
+
+    For a method inside the towers that is PE-RSITR's: elements of the token embeddings are dropped before block 1. A
+    side method may train from cached taps, out of which the towers' tokens cannot be drawn again; so that it trains
+    alike with and without a cache, elements of its taps are dropped instead, always.
+    """
+    if not isinstance(model.method, SideMethod):
+        with backbone.token_dropout(model.clip, probability):
+            yield
+        return
+    model.method.tap_dropout = probability
+    try:
+        yield
+    finally:
+        model.method.tap_dropout = 0.0
 
 
 def attach_method(clip: nn.Module, name: str, method: type[Method], options: dict, train_logit_scale: bool):
@@ -128,3 +216,8 @@ def read_adapter(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tens
     if "method" not in metadata or "backbone" not in metadata:
         raise ConfigError(f"adapter {path}: no adapter metadata; it was not written by AdaptedCLIP.save")
     return metadata, weights
+
+
+def _embeddings(features: torch.Tensor, normalize: bool) -> torch.Tensor:
+    features = features.float()
+    return l2_normalize(features, dim=-1) if normalize else features

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.functional import normalize
 
-from petl_core.adapters.base import Method
+from petl_core.adapters.base import SideMethod
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class LinearProbeOptions:
             raise ValueError("width must be at least 1, or 0 for twice the embedding's")
 
 
-class LinearProbe(Method):
+class LinearProbe(SideMethod):
     """A linear map of each tower's normalised embedding into a wider joint space::
 
         y_m = W_m x_m / |x_m| + b_m    # (B, d) -> (B, width)
@@ -41,11 +41,11 @@ class LinearProbe(Method):
         for head in (self.image, self.text):
             nn.init.zeros_(head.bias)
 
-    def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return self.image(normalize(clip.encode_image(images).float(), dim=-1))
+    def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
+        return self.image(normalize(taps, dim=-1))
 
-    def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-        return self.text(normalize(clip.encode_text(tokens).float(), dim=-1))
+    def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return self.text(normalize(taps, dim=-1))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class CLIPAdapterOptions:
             raise ValueError("reduction must be at least 1, ratio in (0, 1]")
 
 
-class CLIPAdapter(Method):
+class CLIPAdapter(SideMethod):
     """CLIP-Adapter (Gao et al., IJCV 2024, section 3.2), a bottleneck on each tower's embedding::
 
         y_m = ratio * relu(U_m relu(D_m x_m)) + (1 - ratio) * x_m    # (B, d) -> (B, d / reduction) -> (B, d)
@@ -74,11 +74,11 @@ class CLIPAdapter(Method):
         self.image = _bottleneck(clip.text.output_dim, options.reduction)
         self.text = _bottleneck(clip.text.output_dim, options.reduction)
 
-    def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return self._mix(self.image, clip.encode_image(images).float())
+    def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
+        return self._mix(self.image, taps)
 
-    def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-        return self._mix(self.text, clip.encode_text(tokens).float())
+    def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        return self._mix(self.text, taps)
 
     def _mix(self, adapter: nn.Module, x: torch.Tensor) -> torch.Tensor:  # (B, d) -> (B, d)
         return self.ratio * adapter(x) + (1 - self.ratio) * x

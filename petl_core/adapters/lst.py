@@ -1,16 +1,16 @@
 """LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning (Sung et al., NeurIPS'22)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from open_clip.transformer import LayerNorm, ResidualAttentionBlock, text_global_pool
 from torch import nn
 
-from petl_core.adapters.base import Method
+from petl_core.adapters.base import SideMethod
 from petl_core.adapters.blocks import resblocks, width
 from petl_core.adapters.bottleneck import down_projection, towers, up_projection
-from petl_core.backbone import tapped
+from petl_core.adapters.taps import TowerTaps
 from petl_core.parameters import ConfigError
 
 GATE_TEMPERATURE = 0.1
@@ -60,14 +60,14 @@ class SideNetwork(nn.Module):
     def forward(self, h_0: torch.Tensor, taps: Sequence[torch.Tensor]) -> torch.Tensor:
         n = h_0.shape[1]
         mask = torch.full((n, n), -torch.inf, device=h_0.device).triu(1) if self.causal else None
-        s = self.down_input(h_0.float())
+        s = self.down_input(h_0)
         gates = torch.sigmoid(self.alphas / GATE_TEMPERATURE)
         for mu, down, block, h in zip(gates, self.downs, self.blocks, taps, strict=True):
-            s = block(mu * s + (1 - mu) * down(h.float()), attn_mask=mask)
+            s = block(mu * s + (1 - mu) * down(h), attn_mask=mask)
         return self.ln(s)  # (B, N, r)
 
 
-class LST(Method):
+class LST(SideMethod):
     """A side network for each frozen tower, which it only reads; 3,411,704 parameters on ViT-B/32.
 
     Embedding = frozen embedding + up(s at CLS or EOT). The towers run without a graph: of their
@@ -84,23 +84,31 @@ class LST(Method):
         super().__init__(clip, options)
         sides = {modality: SideNetwork(tower, options.reduction) for modality, tower in towers(clip).items()}
         self.sides = nn.ModuleDict(sides)
+        self.pooling = clip.text.pool_type, clip.text.eos_id
+        self.taps = {
+            modality: TowerTaps(tuple(range(len(resblocks(tower)))), width(tower), tower.output_dim, block_input=True)
+            for modality, tower in towers(clip).items()
+        }
 
-    def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        side = self.sides["visual"]
-        embedding, s = climb(side, clip.visual, clip.encode_image, images)
-        return embedding + side.up(s[:, 0])
+    @property
+    def tap_specs(self) -> dict[str, str]:
+        return {"image": self.taps["visual"].spec, "text": self.taps["text"].spec}
 
-    def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-        side = self.sides["text"]
-        embedding, s = climb(side, clip.text, clip.encode_text, tokens)
-        return embedding + side.up(text_global_pool(s, tokens, clip.text.pool_type, clip.text.eos_id))
+    def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        return self.taps["visual"].read(clip.visual, clip.encode_image, images)
 
+    def tap_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        return self.taps["text"].read(clip.text, clip.encode_text, tokens)
 
-def climb(side: SideNetwork, tower: nn.Module, encode: Callable, inputs: torch.Tensor):
-    """The frozen embedding (B, d) in float32 and the side network's last state (B, N, r)."""
-    blocks = resblocks(tower)
-    first: list[torch.Tensor] = []
-    tap_input = blocks[0].register_forward_pre_hook(lambda _, args: first.append(args[0]))
-    with tap_input, torch.no_grad(), tapped(tower, range(len(blocks))) as taps:
-        embedding = encode(inputs)
-    return embedding.float(), side(first[0], taps)
+    def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
+        embedding, s = self._climb("visual", taps)
+        return embedding + self.sides["visual"].up(s[:, 0])
+
+    def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        embedding, s = self._climb("text", taps)
+        return embedding + self.sides["text"].up(text_global_pool(s, tokens, *self.pooling))
+
+    def _climb(self, modality: str, taps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The frozen embedding (B, d) and the side network's last state (B, N, r)."""
+        embedding, (h_0, *states) = self.taps[modality].unpack(taps)
+        return embedding, self.sides[modality](h_0, states)

@@ -2,10 +2,10 @@
 
 from torch import nn
 
-from petl_core.adapters.base import Method, NoOptions
+from petl_core.adapters.base import Method, NoOptions, SideMethod
 
 
-class ZeroShot(Method):
+class ZeroShot(SideMethod):
     """The frozen CLIP (Radford et al., ICML 2021)."""
 
 
