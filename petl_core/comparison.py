@@ -54,6 +54,11 @@ def validation_mr(run: Run) -> float:
     return run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", 0.0)
 
 
+def names_of(groups: Groups, methods: Sequence[str]) -> list[str]:
+    """The groups whose method is one of ``methods``."""
+    return [name for name, runs in groups.items() if runs[0].config.method in methods]
+
+
 def summary(groups: Groups) -> pd.DataFrame:
     """One row a method: parameters, seeds, and every metric's mean with its interval (``*_low``, ``*_high``)."""
     rows = []
@@ -68,13 +73,13 @@ def summary(groups: Groups) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def differences(groups: Groups, references: Sequence[str] = ("full", "mrs")) -> pd.DataFrame:
-    """Difference in mR (points) of every method to each reference method that is there, paired by seed and image.
+def differences(groups: Groups, references: Sequence[str]) -> pd.DataFrame:
+    """Difference in mR (points) of every group to each of the groups ``references``, paired by seed and image.
 
-    Seeds in common are paired; a method of one run, such as zero-shot, is paired with every seed of the other.
+    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other.
     """
     rows = []
-    for reference in (name for name in groups if groups[name][0].config.method in references):
+    for reference in references:
         for name in groups:
             if name == reference:
                 continue
@@ -99,9 +104,8 @@ def sentence(differences: pd.DataFrame) -> str:
     equal = differences[differences["Distinguishable"] == INDISTINCT]
     if equal.empty:
         return "Every pair compared is distinguishable at the 95% level."
-    pairs = [f"{row['Method']} and {row['Compared with']}" for _, row in equal.iterrows()]
-    unique = {frozenset(pair.split(" and ")): pair for pair in pairs}.values()
-    return f"Not distinguishable at the 95% level: {'; '.join(unique)}."
+    pairs = {frozenset(pair): " and ".join(pair) for pair in zip(equal["Method"], equal["Compared with"], strict=True)}
+    return f"Not distinguishable at the 95% level: {'; '.join(pairs.values())}."
 
 
 def conditions(runs: Sequence[Run]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -57,3 +58,32 @@ def plot_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[B
     for layer, axes in enumerate(grid[0]):
         axes.set_title(f"layer {layer}" if layer else "image", fontsize=6.5, pad=2)
     return figure
+
+
+def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[Box]]) -> pd.DataFrame:
+    """Mean weight of the patches that a target's centre lies in, and of all others, by image and layer.
+
+    Args:
+        images: B files, square.
+        maps: (B, layers, height, width), as for :func:`plot_focus`.
+        boxes: targets by file name; an image without targets is left out.
+
+    Returns:
+        A frame with columns image, layer (from 1), target and background (0..1).
+    """
+    rows = []
+    for path, weights in zip(images, maps, strict=True):
+        name = Path(path).name
+        if name not in boxes:
+            continue
+        side = read_image(path).width
+        height, width = weights.shape[1:]
+        centres = np.array([((x0 + x1) / 2, (y0 + y1) / 2) for x0, y0, x1, y1 in boxes[name]]) / side
+        column, row = np.clip(centres * (width, height), 0, (width - 1, height - 1)).astype(int).T
+        on_target = np.zeros((height, width), dtype=bool)
+        on_target[row, column] = True
+        rows += [
+            {"image": name, "layer": layer + 1, "target": w[on_target].mean(), "background": w[~on_target].mean()}
+            for layer, w in enumerate(weights)
+        ]
+    return pd.DataFrame(rows)

@@ -70,7 +70,7 @@ def test_summary_is_the_mean_over_seeds_within_its_interval(runs):
 
 def test_differences_say_what_is_distinguishable(runs):
     groups = comparison.by_method(runs)
-    frame = comparison.differences(groups)
+    frame = comparison.differences(groups, comparison.names_of(groups, ["full", "mrs"]))
     zero_shot, full, mrs = groups
     found = frame.set_index(["Method", "Compared with"])
     assert found.loc[(zero_shot, full), "Distinguishable"] == "yes"
@@ -85,7 +85,7 @@ def test_differences_say_what_is_distinguishable(runs):
 def test_methods_without_a_common_seed_cannot_be_paired(tmp_path):
     runs = [fake_run(tmp_path, 0.5, method="full", seed=1), fake_run(tmp_path, 0.5, method="mrs", seed=2)]
     with pytest.raises(ValueError, match="no seed in common"):
-        comparison.differences(comparison.by_method(runs))
+        comparison.differences(groups := comparison.by_method(runs), list(groups))
 
 
 def test_captions_name_what_the_figures_rest_on(runs):

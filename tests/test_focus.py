@@ -8,6 +8,7 @@ import open_clip
 import pytest
 import torch
 from conftest import tiny_clip
+from PIL import Image
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 from transformers import BertConfig
@@ -357,3 +358,13 @@ def test_towers_that_cannot_be_tapped_are_refused(clip):
         adapters.attach(clip, "focus")
     with pytest.raises(ConfigError, match="no transformer blocks"):
         backbone.blocks_of(nn.Identity())
+
+
+def test_target_focus_compares_patches_with_targets_and_without(tmp_path):
+    path = tmp_path / "airport_1.png"
+    Image.new("RGB", (64, 64)).save(path)
+    weights = np.full((1, 2, 4, 4), 0.25)
+    weights[0, 1, 2, 3] = 1.0  # the patch of x 48..64, y 32..48
+    boxes = {"airport_1.png": [(50.0, 34.0, 60.0, 44.0)]}
+    frame = focus_plots.target_focus([path, tmp_path / "without.png"], np.concatenate([weights, weights]), boxes)
+    assert frame["target"].tolist() == [0.25, 1.0] and frame["background"].tolist() == [0.25, 0.25]
