@@ -29,8 +29,9 @@ study: install  ## run the default study: data, backbone, runs, then tables and 
 full: install  ## run every method at five seeds and several learning rates (hours)
 	$(SNAKEMAKE) --config section=full
 
+test: export OMP_NUM_THREADS = 1  # the models of the tests are too small to share
 test: install  ## run every test, the notebooks among them
-	OMP_NUM_THREADS=$(CORES) $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 lint: install  ## check the style

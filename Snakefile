@@ -15,6 +15,7 @@ configfile: "study.yaml"
 SECTION = config.get("section", "study")
 STUDY = config[SECTION]
 RUNS, FIGURES, DATA_ROOT = "runs", STUDY.pop("figures"), STUDY.pop("data_root", "data")
+MORE = STUDY.pop("notebooks", [])  # beside those of every section
 NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
 
 
@@ -52,7 +53,7 @@ PRETRAIN = ["02_pretrain"] if STUDY["backbone"].startswith("embedded") else []
 
 rule study:
     input:
-        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", *PRETRAIN, "04_benchmark", "10_gallery"]),
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", *PRETRAIN, "04_benchmark", *MORE, "10_gallery"]),
 
 
 def baseline(wildcards) -> list[str]:
@@ -88,6 +89,16 @@ def notebook_parameters(wildcards) -> str:
         "01_data": {"dataset": STUDY["dataset"], "data_root": DATA_ROOT},
         "02_pretrain": {"backbone": STUDY["backbone"], "aerial": STUDY["dataset"], **PLACES},
         "04_benchmark": {"runs": list(RUN_OF), "runs_root": RUNS, **PLACES},
+        "05_efficiency": {"model": "ViT-B-32-quickgelu", "batch_size": 64, "rounds": 5},
+        "06_cmer": {
+            "dataset": STUDY["dataset"],
+            "backbone": STUDY["backbone"],
+            "epochs": STUDY["epochs"],
+            "batch_size": STUDY["batch_size"],
+            "seeds": STUDY["seed"] if isinstance(STUDY["seed"], list) else [STUDY["seed"]],
+            "queue_size": 16 * STUDY["batch_size"],
+            **PLACES,
+        },
         "10_gallery": {"run": SHOWN, **PLACES},
     }
     return as_parameters(**values[wildcards.name], figures=FIGURES)
@@ -105,13 +116,13 @@ rule notebook:
     output:
         f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
-        name="(01|02|04|10)_[a-z]+",
+        name="(01|02|04|05|06|10)_[a-z]+",
     log:
         f"{NOTEBOOKS}/{{name}}.log",
     message:
         "notebook {wildcards.name}"
     params:
         values=notebook_parameters,
-    threads: lambda wildcards: workflow.cores if wildcards.name == "02_pretrain" else 1
+    threads: lambda wildcards: workflow.cores if wildcards.name in ("02_pretrain", "05_efficiency") else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"

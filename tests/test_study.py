@@ -15,7 +15,7 @@ SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
 
 
 def configs(section: dict) -> list[RunConfig]:
-    shared = {key: value for key, value in section.items() if key not in ("runs", "figures", "data_root")}
+    shared = {key: value for key, value in section.items() if key not in ("runs", "figures", "data_root", "notebooks")}
     found = []
     for run in section["runs"]:
         fields = {k: v if isinstance(v, list) else [v] for k, v in (shared | run).items()}
