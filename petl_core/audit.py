@@ -154,6 +154,7 @@ def plot_scenes(audit: Audit) -> Figure:
     order = images["scene"].value_counts().index
     figure, axes = _figure(height=1.2 + 0.24 * len(order))
     sns.countplot(images, y="scene", hue="split", order=order, palette=COLOURS, ax=axes)
+    sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1))
     axes.set(title=f"{audit.name}: scene classes", xlabel="images (count)", ylabel="scene class")
     return figure
 
