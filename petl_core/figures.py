@@ -156,41 +156,45 @@ def plot_history(run: Run) -> Figure:
 
 def plot_recalls(summary: pd.DataFrame) -> Figure:
     """The six recalls and mR of each row, with 95 % intervals; a frame with ``*_low`` and ``*_high`` columns."""
-    figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, 2.6))
-    step = 0.8 / len(summary)
-    for i, row in enumerate(summary.to_dict("records")):
-        x = np.arange(len(METRICS)) + (i - (len(summary) - 1) / 2) * step
-        height, low, high = (np.array([row[metric + end] for metric in METRICS]) for end in ("", "_low", "_high"))
-        whiskers = np.clip([height - low, high - height], 0, None)  # (2, 7)
-        colour = sns.color_palette("colorblind", len(summary))[i]
-        axes.bar(
-            x,
-            height,
-            step * 0.92,
-            yerr=whiskers,
-            color=colour,
-            label=row["method"],
-            error_kw={"elinewidth": 0.8},
-        )
-    axes.set(xticks=range(len(METRICS)), xticklabels=METRICS.values(), ylabel="recall (%)")
-    axes.grid(axis="x", visible=False)
-    axes.legend()
+    figure, panels = mpl.pyplot.subplots(
+        1, len(METRICS), sharey=True, figsize=(TWO_COLUMNS, 0.75 + 0.19 * len(summary))
+    )
+    rows = np.arange(len(summary))
+    for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
+        whiskers = [summary[metric] - summary[f"{metric}_low"], summary[f"{metric}_high"] - summary[metric]]
+        axes.errorbar(
+            summary[metric], rows, xerr=np.clip(whiskers, 0, None), marker="o", markersize=3.5, linestyle="none",
+            elinewidth=1, color=sns.color_palette("colorblind")[0]
+        )  # fmt: skip
+        axes.set_title(f"{title} (%)", fontsize=7)
+        axes.tick_params(labelsize=7)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(3, integer=True))
+    panels[0].set_yticks(rows, short_names(summary["method"]))
+    panels[0].invert_yaxis()
     return figure
 
 
 def plot_cost(summary: pd.DataFrame) -> Figure:
     """mR against trained parameters (log axis, with a place for none), with 95 % intervals."""
-    figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, 3.0))
-    smallest = summary.loc[summary["parameters"] > 0, "parameters"].min()
+    figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, max(2.8, 0.6 + 0.19 * len(summary))))
+    trained = summary.loc[summary["parameters"] > 0, "parameters"]
+    smallest, largest = (int(f(np.log10(x))) for f, x in ((np.floor, trained.min()), (np.ceil, trained.max())))
     markers = "osD^vP*Xhp<>d8H"
-    for i, row in enumerate(summary.to_dict("records")):
+    for i, (name, row) in enumerate(zip(short_names(summary["method"]), summary.to_dict("records"), strict=True)):
         whiskers = np.clip([[row["mr"] - row["mr_low"]], [row["mr_high"] - row["mr"]]], 0, None)
-        colour = sns.color_palette("colorblind")[i % 10]
         axes.errorbar(
-            row["parameters"], row["mr"], whiskers, marker=markers[i % len(markers)], color=colour, linestyle="none",
-            capsize=2, elinewidth=0.8, label=row["method"]
+            row["parameters"], row["mr"], whiskers, marker=markers[i % len(markers)], linestyle="none", capsize=2,
+            elinewidth=0.8, color=sns.color_palette("colorblind")[i % 10], label=name
         )  # fmt: skip
-    axes.set_xscale("symlog", linthresh=max(1, smallest / 3), linscale=0.3)
-    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-smallest / 12, None))
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xscale("symlog", linthresh=10**smallest, linscale=0.5)
+    axes.set_xticks([0, *(10**power for power in range(smallest, largest + 1))])
+    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-(10**smallest) / 5, None))
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
     return figure
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names of runs without their loss, where the method alone tells them apart."""
+    methods = [name.split(" + ")[0] for name in names]
+    return [method if methods.count(method) == 1 else name for name, method in zip(names, methods, strict=True)]
