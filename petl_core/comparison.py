@@ -120,7 +120,7 @@ def conditions(runs: Sequence[Run]) -> str:
 
 
 def cost(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a run: its name, size, chosen epoch, seconds and speed."""
+    """One row a run: its name, size, chosen epoch, seconds, speed, peak memory (GPU, or process on a CPU)."""
     rows = []
     for run in runs:
         epochs = [entry["seconds"] for entry in run.metrics["history"] if "seconds" in entry]
@@ -135,6 +135,7 @@ def cost(runs: Sequence[Run]) -> pd.DataFrame:
                 "Chosen epoch": f"{run.metrics['chosen_epoch']}/{run.config.epochs}",
                 "Seconds per epoch": round(per_epoch, 1),
                 "Images per second": round(run.metrics["images"]["train"] / per_epoch, 1) if epochs else float("nan"),
+                "Peak memory (MiB)": round(run.metrics.get("peak_memory_mib", np.nan), 0) if epochs else float("nan"),
                 "Validation mR": round(
                     run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", np.nan), 2
                 ),

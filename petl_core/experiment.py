@@ -137,8 +137,10 @@ def _train_and_test(
         cached = features.load(split, model, frozen, folder.parent / "features", device, progress)
         return [cached.prepared(part) for part in parts]
 
+    memory = provenance.PeakMemory(device)
     prepare_training = partial(prepare, dataset.train, train, validation)
     history, seconds = fitting.fit(config, model, frozen, prepare_training, folder / "checkpoint.pt", device, progress)
+    peak = memory.mib
     started = time.perf_counter()
     (test,) = prepare(dataset.test, dataset.test)
     images, texts = training.embed(model, frozen, test, device, progress)
@@ -163,6 +165,7 @@ def _train_and_test(
         },
         "blank_captions_dropped": dataset.train.blank + dataset.test.blank,
         "seconds": {**seconds, "test": time.perf_counter() - started},
+        "peak_memory_mib": peak,
         "environment": provenance.environment(device),
     }
     return model, metrics, hits

@@ -1,14 +1,21 @@
 """What a result depends on besides its configuration: inputs by content, versions, revision, machine."""
 
+import contextlib
 import hashlib
 import os
 import platform
+import resource
 import subprocess
+import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
 from petl_core.parameters import ROOT, resolve
+
+MIB = 2**20
+_PROC = Path("/proc/self")
 
 
 def weights_digest(name: str, pretrained: str) -> str:
@@ -35,6 +42,31 @@ def environment(device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }
+
+
+class PeakMemory:
+    """The most memory in use since construction, in MiB: of the GPU, or of this process where there is none.
+
+    Only Linux can start a process's count anew; elsewhere its peak is the whole process's so far.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with contextlib.suppress(OSError):
+                (_PROC / "clear_refs").write_text("5")
+
+    @property
+    def mib(self) -> float:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / MIB
+        if (_PROC / "status").exists():
+            status = dict(line.split(":", 1) for line in (_PROC / "status").read_text().splitlines())
+            return int(status["VmHWM"].split()[0]) / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
 def _revision() -> str:

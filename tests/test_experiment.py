@@ -50,6 +50,7 @@ def test_a_run_leaves_a_complete_account(finished):
     assert metrics["chosen_epoch"] == best["epoch"]
     assert metrics["images"] == {"train": 19, "validation": 5, "test": 10}
     assert {"revision", "python", "torch", "open_clip_torch", "threads"} <= metrics["environment"].keys()
+    assert metrics["peak_memory_mib"] > 0
     assert finished.test_hits.shape == (10, 7)
     assert not (finished.folder / "checkpoint.pt").exists()
 
