@@ -8,7 +8,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-goi
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install study full test lint lab clean
+.PHONY: help install study ablations full plan test lint lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -26,8 +26,16 @@ install: .venv/installed  ## make .venv with the pinned packages
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
 	$(SNAKEMAKE)
 
-full: install  ## run every method at five seeds and several learning rates (hours)
+ablations: install  ## run the ablations at five seeds (hours)
+	$(SNAKEMAKE) --config section=ablations
+
+full: install  ## run everything at five seeds, methods at several learning rates (a day)
 	$(SNAKEMAKE) --config section=full
+	$(SNAKEMAKE) --config section=ablations
+
+SECTION ?= study
+plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
+	@$(SNAKEMAKE) --dry-run --config section=$(SECTION) | awk '/^Job stats/ {shown++} shown == 1; /^total/ {shown++}'
 
 test: export OMP_NUM_THREADS = 1  # the models of the tests are too small to share
 test: install  ## run every test, the notebooks among them

@@ -1,112 +1,91 @@
-"""The study as a graph: papermill runs -> tables -> figures. ``make study`` calls it; study.yaml lists the runs."""
+"""The study as a graph: papermill runs -> tables and figures -> report. ``make study`` calls it; study.yaml lists it."""
 
 import base64
-import itertools
 import sys
+from pathlib import Path
 
 import yaml
 
-from petl_core.config import RunConfig
+from petl_core import study
 
 
 configfile: "study.yaml"
 
 
 SECTION = config.get("section", "study")
-STUDY = config[SECTION]
-RUNS, FIGURES, DATA_ROOT = "runs", STUDY.pop("figures"), STUDY.pop("data_root", "data")
-MORE = STUDY.pop("notebooks", [])  # beside those of every section
+STUDY = study.read(config[SECTION])
+RUNS, FIGURES = STUDY.places["runs_root"], STUDY.places["figures"]
 NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
+PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
+REPORT = "14_report"
 
 
-def grid(section: dict) -> list[RunConfig]:
-    """Every combination of a section's lists, for each of its runs."""
-    shared = {key: value for key, value in section.items() if key != "runs"}
-    configs = []
-    for run in section["runs"]:
-        lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
-        configs += [RunConfig(**dict(zip(lists, values))) for values in itertools.product(*lists.values())]
-    return configs
+def attempt(name: str) -> str:
+    """The executed training notebook of a run, which may have failed: only metrics.json is proof of success."""
+    return f"{RUNS}/{name}/03_train.ipynb"
 
 
-def title(run: RunConfig) -> str:
-    """What distinguishes a run, for the progress line."""
-    return f"{run.method} {run.contrast}, learning rate {run.learning_rate:g}, seed {run.seed}"
+def outcome(name: str) -> str:
+    """What shows that a run needs no more training: its metrics, or else an attempt at it."""
+    return f"{RUNS}/{name}/metrics.json" if study.finished(name, RUNS) else attempt(name)
 
 
-def as_parameters(**values) -> str:
+def as_parameters(values: dict) -> str:
     """Parameters as one shell-safe word for ``papermill --parameters_base64``."""
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
-# The untouched backbone is the baseline of every run, so it is always there, and first.
-RUN_OF = {run.hash: run for trained in grid(STUDY) for run in (trained.zero_shot(), trained)}
-ALL_METRICS = [f"{RUNS}/{name}/metrics.json" for name in RUN_OF]
-SHOWN = f"{RUNS}/{next(name for name, run in RUN_OF.items() if run.method == 'mrs')}"  # the run of the gallery
-PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
-PLACES = {"data_root": DATA_ROOT, "progress": False}
-
-
-# A published backbone is loaded, not pre-trained.
-PRETRAIN = ["02_pretrain"] if STUDY["backbone"].startswith("embedded") else []
+if workflow.is_main_process:
+    print(f"{SECTION}: {study.estimate(STUDY, workflow.cores or 1)}", file=sys.stderr)
+    for name in STUDY.runs:
+        if not study.finished(name, RUNS):  # what failed is tried again
+            Path(attempt(name)).unlink(missing_ok=True)
 
 
 rule study:
     input:
-        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=["01_data", *PRETRAIN, "04_benchmark", *MORE, "10_gallery"]),
+        f"{FIGURES}/report.html",
 
 
-def baseline(wildcards) -> list[str]:
-    """The zero-shot run that a training run is compared with."""
-    run = RUN_OF[wildcards.hash]
-    return ancient([f"{RUNS}/{run.zero_shot().hash}/metrics.json"] if run.epochs else [])
+def precedents(wildcards) -> list[str]:
+    """What a run follows: the backbone and the zero-shot baseline. Newer ones must not delete finished runs."""
+    run = STUDY.runs[wildcards.hash]
+    made = [f"{NOTEBOOKS}/02_pretrain.ipynb"] if "02_pretrain" in STUDY.notebooks else []
+    return ancient(made + ([outcome(run.zero_shot().hash)] if run.epochs else []))
 
 
-# Training only *follows* the backbone (ancient): a newer notebook must not delete finished runs.
+# A run that raises has left its reason in failed.json, and the tables will say so. A kernel that died is started once
+# more, and resumes; if it dies again, the rest goes on without it.
 rule train:
     input:
-        ancient(expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=PRETRAIN)),
-        baseline,
+        precedents,
     output:
-        f"{RUNS}/{{hash}}/metrics.json",
+        f"{RUNS}/{{hash}}/03_train.ipynb",
     wildcard_constraints:
         hash="[0-9a-f]{16}",
     log:
-        f"{NOTEBOOKS}/03_train_{{hash}}.log",
+        f"{RUNS}/{{hash}}/03_train.log",
     message:
         "training {wildcards.hash}: {params.title}"
     params:
-        title=lambda wildcards: title(RUN_OF[wildcards.hash]),
-        notebook=f"{NOTEBOOKS}/03_train_{{hash}}.ipynb",
-        values=lambda wildcards: as_parameters(**vars(RUN_OF[wildcards.hash]), **PLACES),
+        title=lambda wildcards: study.title(STUDY.runs[wildcards.hash]),
+        values=lambda wildcards: as_parameters(
+            {**vars(STUDY.runs[wildcards.hash]), "data_root": STUDY.places["data_root"], "runs_root": RUNS, "progress": False}
+        ),
+        if_dead=lambda wildcards, resources: "false" if resources.attempt == 1 else "true",
+    retries: 1
+    resources:
+        attempt=lambda wildcards, attempt: attempt,
+        gpu=STUDY.places["gpus"],
     shell:
-        "{PAPERMILL} notebooks/03_train.ipynb {params.notebook} -b {params.values} > {log} 2>&1"
-
-
-def notebook_parameters(wildcards) -> str:
-    """What each notebook is asked for."""
-    values = {
-        "01_data": {"dataset": STUDY["dataset"], "data_root": DATA_ROOT},
-        "02_pretrain": {"backbone": STUDY["backbone"], "aerial": STUDY["dataset"], **PLACES},
-        "04_benchmark": {"runs": list(RUN_OF), "runs_root": RUNS, **PLACES},
-        "05_efficiency": {"model": "ViT-B-32-quickgelu", "batch_size": 64, "rounds": 5},
-        "06_cmer": {
-            "dataset": STUDY["dataset"],
-            "backbone": STUDY["backbone"],
-            "epochs": STUDY["epochs"],
-            "batch_size": STUDY["batch_size"],
-            "seeds": STUDY["seed"] if isinstance(STUDY["seed"], list) else [STUDY["seed"]],
-            "queue_size": 16 * STUDY["batch_size"],
-            **PLACES,
-        },
-        "10_gallery": {"run": SHOWN, **PLACES},
-    }
-    return as_parameters(**values[wildcards.name], figures=FIGURES)
+        "rm -f {RUNS}/{wildcards.hash}/failed.json; "
+        "({PAPERMILL} notebooks/03_train.ipynb {output} -b {params.values} > {log} 2>&1 "
+        "|| test -f {RUNS}/{wildcards.hash}/failed.json || {params.if_dead}) && touch {output}"
 
 
 def notebook_inputs(wildcards) -> list[str]:
     """The runs that a notebook reads."""
-    return {"04_benchmark": ALL_METRICS, "10_gallery": [f"{SHOWN}/metrics.json"]}.get(wildcards.name, [])
+    return [outcome(name) for name in STUDY.reads[wildcards.name]]
 
 
 rule notebook:
@@ -116,13 +95,33 @@ rule notebook:
     output:
         f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
-        name="(01|02|04|05|06|10)_[a-z]+",
+        name="|".join(STUDY.notebooks),
     log:
         f"{NOTEBOOKS}/{{name}}.log",
     message:
         "notebook {wildcards.name}"
     params:
-        values=notebook_parameters,
-    threads: lambda wildcards: workflow.cores if wildcards.name in ("02_pretrain", "05_efficiency") else 1
+        values=lambda wildcards: as_parameters(STUDY.notebooks[wildcards.name]),
+    # What is timed, or uses every core, runs alone.
+    threads: lambda wildcards: workflow.cores if wildcards.name in ("02_pretrain", "05_efficiency", "08_queue") else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
+
+
+rule report:
+    input:
+        f"notebooks/{REPORT}.ipynb",
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=STUDY.notebooks),
+    output:
+        f"{FIGURES}/report.html",
+    log:
+        f"{NOTEBOOKS}/{REPORT}.log",
+    message:
+        "report {output}"
+    params:
+        executed=f"{NOTEBOOKS}/{REPORT}.ipynb",
+        values=as_parameters({"figures": FIGURES, "executed": NOTEBOOKS}),
+    shell:
+        "({PAPERMILL} {input[0]} {params.executed} -b {params.values} && "
+        "{sys.executable} -m nbconvert --to html --no-input --output-dir $(dirname {output}) --output report "
+        "{params.executed}) > {log} 2>&1"

@@ -11,6 +11,9 @@ The rooms, in the order in which data flows through them:
     training, features, fitting   an epoch; taps of frozen towers on disk; all epochs with checkpoints
     retrieval                ranks, recalls, mR, intervals
     experiment, provenance   ``run(RunConfig)`` -> ``runs/<hash>/``
-    comparison, published    methods over seeds, and the figures of the papers beside
-    figures, gallery, focus_plots   tables, plots, pictures
+    comparison, ablation, published   methods over seeds, settings one by one, and the figures of the papers beside
+    efficiency, queue_cost   what a training step costs
+    embedding_space, gallery, focus_plots   where images and texts lie, what is retrieved, where the model looks
+    figures, ablation_plots, outputs, report   plots; files that know where they came from; all on one page
+    study                    a section of study.yaml as notebooks and runs; importable without torch
 """

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from petl_core import retrieval
-from petl_core.experiment import Run
-from petl_core.figures import METRICS, label
+from petl_core.experiment import Failure, Run
+from petl_core.figures import METRICS, describe, label, short_names
 
 Groups = dict[str, list[Run]]  # runs of one method that differ in the seed alone, by label
 MINUS, INDISTINCT = "\N{MINUS SIGN}", "no"
@@ -101,20 +101,56 @@ def differences(groups: Groups, references: Sequence[str]) -> pd.DataFrame:
 
 def sentence(differences: pd.DataFrame) -> str:
     """What a table of :func:`differences` does not support, in words."""
-    equal = differences[differences["Distinguishable"] == INDISTINCT]
-    if equal.empty:
+    names = list(dict.fromkeys([*differences["Method"], *differences["Compared with"]]))
+    short = dict(zip(names, short_names(names), strict=True))
+    equal: dict[str, list[str]] = {}
+    for row in differences[differences["Distinguishable"] == INDISTINCT].to_dict("records"):
+        method, reference = short[row["Method"]], short[row["Compared with"]]
+        if reference not in equal.get(method, []):  # said already, the other way round
+            equal.setdefault(reference, []).append(method)
+    if not equal:
         return "Every pair compared is distinguishable at the 95% level."
-    pairs = {frozenset(pair): " and ".join(pair) for pair in zip(equal["Method"], equal["Compared with"], strict=True)}
-    return f"Not distinguishable at the 95% level: {'; '.join(pairs.values())}."
+    parts = [f"from {reference}: {', '.join(methods)}" for reference, methods in equal.items()]
+    return f"Not distinguishable at the 95% level {'; '.join(parts)}."
+
+
+def failures(failed: Sequence[Failure]) -> pd.DataFrame:
+    """One row a run that was asked for and is not there, with the reason."""
+    rows = [
+        {
+            "Run": failure.name,
+            "Configuration": f"{describe(failure.config)}, seed {failure.config.seed}" if failure.config else "unknown",
+            "Reason": " ".join(failure.reason.split()),
+        }
+        for failure in failed
+    ]
+    return pd.DataFrame(rows, columns=["Run", "Configuration", "Reason"])
+
+
+def with_failures(table: pd.DataFrame, failed: Sequence[Failure]) -> pd.DataFrame:
+    """A table of methods with a row "failed" for each method of which no run was finished."""
+    names = {describe(failure.config) if failure.config else failure.name for failure in failed}
+    rows = [dict.fromkeys(table, "failed") | {"Method": name} for name in sorted(names - set(table["Method"]))]
+    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True) if rows else table
+
+
+def failed_sentence(failed: Sequence[Failure]) -> str:
+    """What a caption must say of failed runs; empty where there are none."""
+    if not failed:
+        return ""
+    table = failures(failed)
+    reasons = [f"{row['Configuration']} ({row['Run']}): {row['Reason'][:120]}" for row in table.to_dict("records")]
+    return f" Failed and left out: {'; '.join(reasons)}."
 
 
 def conditions(runs: Sequence[Run]) -> str:
     """What a caption must say of how its figures came about."""
     trained = [run for run in runs if run.config.epochs]
     images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
+    named = f"mean over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {', '.join(map(str, seeds))}"
     return (
-        f"recalls (%) on {images} test images, mean over seeds {', '.join(map(str, seeds))} with 95% intervals from a "
-        "bootstrap over seeds and test images; epoch chosen on validation. "
+        f"recalls (%) on {images} test images, {named}, with 95% intervals from a bootstrap over seeds and test "
+        "images; epoch chosen on validation. "
         + ("Fewer than 5 seeds: read the intervals as too narrow." if len(seeds) < 5 else "")
     ).strip()
 

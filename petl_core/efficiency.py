@@ -136,6 +136,20 @@ def measure(
     return _with_ratios(pd.DataFrame([_row(label, seconds[label], costs[label], batch_size) for label in labels]))
 
 
+def timed(step: Callable[[], None], device: torch.device) -> float:
+    """Seconds of one ``step()``, with all that it leaves to its device."""
+    _synchronize(device)
+    started = time.perf_counter()
+    step()
+    _synchronize(device)
+    return time.perf_counter() - started
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 class _Trial:
     """A subject attached to its own copy of the backbone, with a batch, ready to step."""
 
@@ -166,18 +180,11 @@ class _Trial:
         """Of each of ``steps`` steps, after one that also allocates the optimiser's state."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        return [self._timed() for _ in range(1 + steps)][1:]
+        return [timed(self._step, self.device) for _ in range(1 + steps)][1:]
 
     def peak_mib(self) -> float:
         """The most that these steps had on their GPU at one time, the model included."""
         return torch.cuda.max_memory_allocated(self.device) / MIB if self.device.type == "cuda" else float("nan")
-
-    def _timed(self) -> float:
-        self._synchronize()
-        started = time.perf_counter()
-        self._step()
-        self._synchronize()
-        return time.perf_counter() - started
 
     def _step(self) -> None:
         if self.optimizer is None:
@@ -204,10 +211,6 @@ class _Trial:
             self.model.text_from_taps(of_texts, tokens, normalize=True),
         )
 
-    def _synchronize(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame of :func:`measure` as a table to print, without columns of nothing."""
@@ -232,38 +235,23 @@ def plot(frame: pd.DataFrame) -> Figure:
 
     What keeps nothing, such as zero-shot features, has no place on the log axis and is a line.
     """
-    points = frame[frame["backward_mib"] > 0].rename(columns={"backward_mib": "memory", "images_per_second": "speed"})
-    claim = points[points["label"] == FULL].assign(label="CMER, claimed")
-    claim = claim.assign(memory=claim["memory"] * CLAIMED_MEMORY, speed=claim["speed"] * CLAIMED_THROUGHPUT)
-    figure, axes = plt.subplots(figsize=(figures.TWO_COLUMNS, 3.2))
-    for memory, speed in zip(points["memory"], points["speed"], strict=True):
-        axes.plot(memory, speed, marker="o")
-    axes.plot(claim["memory"], claim["speed"], marker="*", markersize=11, color="0.35", fillstyle="none")
-    marks = pd.concat([points, claim])
-    for row in marks.to_dict("records"):
-        axes.annotate(
-            row["label"], (row["memory"], row["speed"]), xytext=(0, 7 if _is_free_above(row, marks) else -14),
-            textcoords="offset points", ha="center", fontsize=8
-        )  # fmt: skip
+    figure, axes = plt.subplots(figsize=(figures.TWO_COLUMNS, 3.0))
+    points = frame[frame["backward_mib"] > 0]
+    for row, marker in zip(points.to_dict("records"), "osD^vP*X", strict=False):
+        axes.plot(row["backward_mib"], row["images_per_second"], marker, label=row["label"])
+    for row in points[points["label"] == FULL].to_dict("records"):
+        claim = row["backward_mib"] * CLAIMED_MEMORY, row["images_per_second"] * CLAIMED_THROUGHPUT
+        axes.plot(*claim, "*", markersize=11, color="0.35", fillstyle="none", label="CMER, claimed")
     for row in frame[frame["backward_mib"] == 0].to_dict("records"):
-        axes.axhline(row["images_per_second"], color="0.35", linestyle=":")
-        place = {"xy": (0.99, row["images_per_second"]), "xycoords": axes.get_yaxis_transform(), "ha": "right"}
-        text = f"{row['label']}, forward only"
-        axes.annotate(text, **place, xytext=(0, 3), textcoords="offset points", fontsize=8)
+        axes.axhline(row["images_per_second"], color="0.35", linestyle=":", label=f"{row['label']}, forward only")
     axes.set(xscale="log", yscale="log", xlabel="kept for the backward pass (MiB)", ylabel="images per second")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.15, y=0.15)
+    axes.margins(x=0.1, y=0.1)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
-
-
-def _is_free_above(mark: dict, marks: pd.DataFrame) -> bool:
-    """Whether no faster mark is so near that the two labels would meet."""
-    beside = (marks["memory"] / mark["memory"]).between(1 / 1.5, 1.5)
-    ratio = marks["speed"] / mark["speed"]
-    return not (beside & (ratio > 1) & (ratio < 1.5)).any()
 
 
 def _small_backbone() -> backbone.Backbone:

@@ -5,10 +5,13 @@ checkpoint.pt         the state after the last finished epoch; removed at the en
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
 metrics.json          every figure; written last: where it stands, the run is finished
+failed.json           why the last attempt failed, if it did
 """
 
+import contextlib
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,10 +73,22 @@ def run(
         ConfigError: before anything is loaded, for an unknown method, option, backbone or device.
         petl_core.data.DataError: naming file, line and remedy.
     """
+    folder = resolve(runs_root) / config.hash
+    try:
+        return _run(config, folder, data_root, device, progress)
+    except Exception as error:
+        if not (folder / "metrics.json").exists():
+            failure = {"config": dataclasses.asdict(config), "reason": f"{type(error).__name__}: {error}"}
+            with contextlib.suppress(OSError):  # the first error counts
+                write_json(folder / "failed.json", failure)
+        raise
+
+
+def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, progress: bool) -> Run:
     adapters.check(config.method, config.method_options)
     _check_cache(config)
     torch_device = _device(device)
-    folder = resolve(runs_root) / config.hash
+    runs_root = folder.parent
     folder.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder / ".lock"):  # two processes asked for one run: the second finds it finished
         dataset = embedded.dataset(config.dataset, data_root)
@@ -83,6 +98,7 @@ def run(
             "backbone": provenance.weights_digest(backbone_name, config.pretrained),
         }
         if not (folder / "metrics.json").exists():
+            (folder / "failed.json").unlink(missing_ok=True)
             write_json(folder / "config.json", dataclasses.asdict(config))
             model, metrics, hits = _train_and_test(config, dataset, backbone_name, folder, torch_device, progress)
             model.save(folder / "adapter.safetensors")
@@ -103,6 +119,52 @@ def open_run(folder: str | Path, data_root: str | Path = "data") -> Run:
         raise ConfigError(f"{folder} holds no metrics.json: not a finished run; run its configuration first")
     config = RunConfig(**read_json(folder / "config.json"))
     return run(config, data_root, folder.parent)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that was asked for and is not there."""
+
+    name: str
+    config: RunConfig | None
+    reason: str
+
+
+def collect(
+    runs: Sequence[str | RunConfig],
+    data_root: str | Path = "data",
+    runs_root: str | Path = "runs",
+    device: str = "auto",
+    progress: bool = True,
+) -> tuple[list[Run], list[Failure]]:
+    """Runs in the order asked, and those that failed: a configuration is run, a name is only read."""
+    finished, failed = [], []
+    for asked in runs:
+        name = asked.hash if isinstance(asked, RunConfig) else asked
+        try:
+            if isinstance(asked, RunConfig):
+                finished.append(run(asked, data_root, runs_root, device, progress))
+            else:
+                finished.append(open_run(resolve(runs_root) / name, data_root))
+        except Exception as error:
+            failed.append(_failure(resolve(runs_root) / name, f"{type(error).__name__}: {error}"))
+    if not finished:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was asked for"
+        raise ConfigError(f"no finished run under {resolve(runs_root)}: {reasons}")
+    return finished, failed
+
+
+def _failure(folder: Path, reason: str) -> Failure:
+    """What its folder tells of a failed run, otherwise ``reason``."""
+    config = None
+    if (folder / "config.json").exists():
+        config = read_json(folder / "config.json")
+        if not (folder / "metrics.json").exists():
+            reason = "stopped before its end: killed, or out of memory"
+    if (folder / "failed.json").exists():
+        told = read_json(folder / "failed.json")
+        config, reason = told["config"], told["reason"]
+    return Failure(folder.name, RunConfig(**config) if config else None, reason)
 
 
 def load_model(finished: Run, data_root: str | Path = "data", device: str = "auto"):

@@ -1,7 +1,6 @@
-"""Tables and plots of finished runs: one style, intervals always shown, colour-blind-safe, fonts embedded."""
+"""Plots and tables of finished runs: one style, intervals always shown, colour-blind-safe."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -9,9 +8,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from petl_core.config import RunConfig
 from petl_core.experiment import Run
-from petl_core.files import write_atomically
-from petl_core.parameters import resolve
 
 ONE_COLUMN, TWO_COLUMNS = 3.5, 7.16  # inches, of an IEEE page
 METRICS = {
@@ -59,42 +57,13 @@ def use_style() -> None:
     )
 
 
-def save(figure: Figure, name: str, folder: str | Path) -> None:
-    """Write ``folder/name.pdf`` and ``.png``; an empty folder writes nothing."""
-    if not str(folder):
-        return
-    for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-        write_atomically(
-            resolve(folder) / f"{name}{suffix}",
-            lambda path, metadata=metadata: figure.savefig(path, metadata=metadata),
-        )
-
-
-def save_table(table: pd.DataFrame, name: str, folder: str | Path, caption: str) -> None:
-    """Write ``folder/name.csv``, ``.md`` and ``.tex`` (booktabs); an empty folder writes nothing."""
-    if not str(folder):
-        return
-    text = table.astype(str)
-    latex = text.to_latex(index=False, escape=True, caption=_escape(caption), label=f"tab:{name}", position="t")
-    contents = {
-        ".csv": table.to_csv(index=False, lineterminator="\n"),
-        ".md": f"{caption}\n\n{text.to_markdown(index=False, disable_numparse=True)}\n",
-        ".tex": latex.replace("→", r"$\rightarrow$").replace("−", "$-$").replace("†", r"$\dagger$"),
-    }
-    for suffix, content in contents.items():
-        write_atomically(
-            resolve(folder) / f"{name}{suffix}",
-            lambda path, content=content: path.write_text(content, encoding="utf-8"),
-        )
-
-
-def _escape(text: str) -> str:
-    return "".join(f"\\{character}" if character in "%&_#$" else character for character in text)
-
-
 def label(run: Run) -> str:
-    """What a run is called in tables: its method and, where it was trained, its loss, queue and scene labels."""
-    config = run.config
+    """What a run is called in tables: see :func:`describe`."""
+    return describe(run.config)
+
+
+def describe(config: RunConfig) -> str:
+    """The method of a run and, where it is trained, its loss, queue and scene labels."""
     name = METHODS.get(config.method, config.method)
     if config.epochs == 0:
         return name

@@ -35,7 +35,7 @@ def environment(device: torch.device) -> dict:
     """What a result depends on besides its configuration."""
     packages = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
     return {
-        "revision": _revision(),
+        "revision": revision(),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
@@ -69,10 +69,16 @@ class PeakMemory:
         return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
-def _revision() -> str:
-    """The project's git commit, marked where the tree differs from it; "unknown" outside a checkout."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+def revision() -> str:
+    """The project's git commit, marked where files other than figures differ from it; "unknown" outside a checkout."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!figures")
+        return commit + ("-dirty" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -152,7 +152,7 @@ def test_a_measurement_that_means_nothing_is_an_error(arguments):
 def test_the_plot_names_every_method_and_what_is_only_claimed(frame):
     figure = efficiency.plot(frame)
     axes = figure.axes[0]
-    shown = {text.get_text() for text in axes.texts}
+    shown = {text.get_text() for text in axes.get_legend().get_texts()}
     assert shown == {*frame["label"][1:], f"{ZERO_SHOT}, forward only", "CMER, claimed"}
     full = frame.set_index("label").loc[FULL]
     star = next(line for line in axes.lines if line.get_marker() == "*")

@@ -17,6 +17,7 @@ from petl_core import adapters, backbone, focus_plots
 from petl_core.adapters.focus import FocusAdapter, FocusLayer, focus_maps, query_and_keys
 from petl_core.adapters.taps import TowerTaps
 from petl_core.backbone import trim
+from petl_core.losses import infonce
 from petl_core.parameters import ConfigError
 from petl_core.scenes import write
 
@@ -368,3 +369,39 @@ def test_target_focus_compares_patches_with_targets_and_without(tmp_path):
     boxes = {"airport_1.png": [(50.0, 34.0, 60.0, 44.0)]}
     frame = focus_plots.target_focus([path, tmp_path / "without.png"], np.concatenate([weights, weights]), boxes)
     assert frame["target"].tolist() == [0.25, 1.0] and frame["background"].tolist() == [0.25, 0.25]
+
+
+def planted(codes: torch.Tensor, which: torch.Tensor, grid: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images of noise with one of the codes (K, 3, p, p) on one patch, its row and its column."""
+    p = codes.shape[-1]
+    images = torch.randn(len(which), 3, grid * p, grid * p)
+    rows, columns = torch.randint(grid, (2, len(which)))
+    for image, code, row, column in zip(images, codes[which], rows, columns, strict=True):
+        image[:, row * p : (row + 1) * p, column * p : (column + 1) * p] = code
+    return images, rows, columns
+
+
+def test_trained_focus_lies_on_planted_small_targets():
+    torch.manual_seed(0)
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 48, "patch_size": 8, "width": 64, "layers": 2, "head_width": 32},
+        text_cfg={"context_length": 4, "vocab_size": 16, "width": 32, "heads": 1, "layers": 1},
+    )
+    model = adapters.attach(clip.eval(), "focus", taps=2).train()
+    codes = 2 * torch.randn(8, 3, 8, 8)
+    captions = torch.tensor([[1, 2 + code, 15, 0] for code in range(8)])  # each names its image's target
+    optimizer = torch.optim.Adam(model.trainable().values(), 1e-2)
+    for _ in range(200):
+        images, _, _ = planted(codes, torch.arange(8), grid=6)
+        loss = infonce(model.encode_image(images, normalize=True), model.encode_text(captions, normalize=True))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    images, rows, columns = planted(codes, torch.arange(8).repeat(25), grid=6)
+    weights = focus_maps(model.eval(), images)  # (B, layers, 6, 6)
+    on_target = weights[torch.arange(200), :, rows, columns]
+    background = (weights.sum(dim=(2, 3)) - on_target) / 35
+    difference = (on_target - background).mean(dim=1)
+    assert difference.mean() > 0.1
+    assert difference.mean() > 5 * difference.std() / math.sqrt(200)

@@ -43,3 +43,40 @@ def test_right_answers_are_framed_and_marked(found):
     assert lines == ["✓  a road  (×2)", "✗  a pond"]
     for figure in (images, texts):
         mpl.pyplot.close(figure)
+
+
+@pytest.fixture
+def before(found) -> gallery.Searched:
+    """Another model on the same images: it finds the second caption's image and loses the pond's."""
+    scores = np.array([[0.9, 0.9, 0.9, 0.7], [0.8, 0.3, 0.8, 0.1], [0.7, 0.5, 0.7, 0.6]])
+    return gallery.Searched(found.split, scores)
+
+
+def test_outcomes_say_which_model_finds_a_query(before, found):
+    outcomes = gallery.outcomes(before.text_ranking, found.text_ranking, 1)
+    assert outcomes.tolist() == ["found by both", "broken", "missed by both", "fixed"]
+    assert set(outcomes) < set(gallery.OUTCOMES)
+
+
+def test_what_hangs_on_the_order_of_ties_is_neither_fixed_nor_broken(before, found):
+    assert gallery.outcomes(before.image_ranking, found.image_ranking, 1).tolist() == ["tied", "tied", "missed by both"]
+    assert gallery.outcomes(before.image_ranking, found.image_ranking, 2)[1] == "found by both"
+
+
+def test_changes_show_both_models_for_one_query(before, found):
+    images = gallery.plot_text_to_image_changes(before, found, [3, 1], k=2)
+    assert [len(part.axes) for part in images.subfigs] == [1 + 2 * 2] * 2
+    rows = [axes.get_ylabel() for axes in images.subfigs[0].axes if axes.get_ylabel()]
+    assert rows == ["zero-shot: rank 2", "adapted: rank 1"]
+    texts = gallery.plot_image_to_text_changes(before, found, [0], k=2)
+    lists = [[text.get_text() for text in axes.texts] for axes in texts.subfigs[0].axes[1:]]
+    assert lists == [["✓  a road", "✓  a red car"], ["✓  a road  (×2)"]]
+    for figure in (images, texts):
+        mpl.pyplot.close(figure)
+
+
+def test_a_gallery_of_no_query_says_so(before, found):
+    for plot in (gallery.plot_text_to_image_changes, gallery.plot_image_to_text_changes):
+        figure = plot(before, found, np.array([], dtype=int))
+        assert [text.get_text() for text in figure.texts] == ["no such query"]
+        mpl.pyplot.close(figure)

@@ -1,49 +1,119 @@
-"""The graph of the study: it plans, and what it plans are valid runs."""
+"""The graph of the study: what study.yaml asks for is valid, and a run that fails costs nothing but itself."""
 
-import itertools
+import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 import yaml
 
+from petl_core import study
 from petl_core.adapters import METHODS, check
 from petl_core.config import RunConfig
-from petl_core.parameters import ROOT
+from petl_core.parameters import ROOT, ConfigError
 
 SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
+TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}
 
 
-def configs(section: dict) -> list[RunConfig]:
-    shared = {key: value for key, value in section.items() if key not in ("runs", "figures", "data_root", "notebooks")}
-    found = []
-    for run in section["runs"]:
-        fields = {k: v if isinstance(v, list) else [v] for k, v in (shared | run).items()}
-        found += [RunConfig(**dict(zip(fields, v, strict=True))) for v in itertools.product(*fields.values())]
-    return found
+def snakemake(folder, *arguments):
+    """Snakemake on the project's graph, with ``folder`` as its working directory."""
+    for name in ("notebooks", "study.yaml"):
+        if not (folder / name).exists():
+            (folder / name).symlink_to(ROOT / name)
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--rerun-triggers", "mtime", "--keep-going", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_run_is_valid(section):
-    for run in configs(SECTIONS[section]):
+    for run in study.read(SECTIONS[section]).runs.values():
         check(run.method, run.method_options)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_parameter_is_declared(section):
+    for notebook, parameters in study.read(SECTIONS[section]).notebooks.items():
+        assert parameters.keys() <= study.declared_parameters(notebook)
 
 
 @pytest.mark.parametrize("section", ["study", "full"])
 def test_every_method_is_compared(section):
-    assert {run.method for run in configs(SECTIONS[section])} == METHODS.keys() - {"zero_shot"}
+    asked = study.read(SECTIONS[section])
+    assert {asked.runs[name].method for name in asked.reads["04_benchmark"]} == METHODS.keys()
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_the_graph_plans_every_run_once(section, tmp_path):
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--dry-run", "--cores", "1"]
-    places = ["--directory", str(tmp_path), "--configfile", str(ROOT / "study.yaml"), "--config", f"section={section}"]
-    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
-    (tmp_path / "study.yaml").symlink_to(ROOT / "study.yaml")
-    planned = subprocess.run([*command, *places], capture_output=True, text=True, check=False)
+    moved = tmp_path / "moved.yaml"
+    moved.write_text(yaml.safe_dump({section: SECTIONS[section] | {"runs_root": str(tmp_path / "runs")}}))
+    planned = snakemake(
+        tmp_path, "--dry-run", "--cores", "1", "--configfile", str(moved), "--config", f"section={section}"
+    )
     assert planned.returncode == 0, planned.stderr
-    hashes = {run.hash for trained in configs(SECTIONS[section]) for run in (trained, trained.zero_shot())}
-    for name in hashes:
-        assert f"runs/{name}/metrics.json" in planned.stdout
-    assert ("02_pretrain" in planned.stdout) == SECTIONS[section]["backbone"].startswith("embedded")
-    assert f"train {len(hashes)}".split() in [line.split() for line in planned.stdout.splitlines()]
+    asked = study.read(SECTIONS[section])
+    for name in asked.runs:
+        assert f"runs/{name}/03_train.ipynb" in planned.stdout
+    assert f"train {len(asked.runs)}".split() in [line.split() for line in planned.stdout.splitlines()]
+    assert f"{len(asked.runs)} runs, 0 finished" in planned.stderr
+
+
+def test_lists_are_grids_and_zero_shot_is_always_first():
+    asked = study.read({**TINY, "notebooks": {"04_benchmark": {"runs": [{"method": ["mrs", "lora"], "seed": [2, 3]}]}}})
+    runs = list(asked.runs.values())
+    assert runs[0] == RunConfig().zero_shot()
+    assert [(run.method, run.seed) for run in runs[1:]] == [("mrs", 2), ("mrs", 3), ("lora", 2), ("lora", 3)]
+    assert asked.notebooks["04_benchmark"]["runs"] == asked.reads["04_benchmark"] == list(asked.runs)
+
+
+def test_a_notebook_of_one_run_takes_its_folder():
+    asked = study.read({**TINY, "notebooks": {"13_gallery": {"run": {"method": "mrs", "seed": 5}}}})
+    name = RunConfig(**TINY, seed=5).hash
+    assert asked.notebooks["13_gallery"]["run"] == f"runs/{name}"
+    assert set(asked.runs) == {RunConfig().zero_shot().hash, name}
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"notebooks": {}, "epoch": 3}, "unknown epoch"),
+        ({"notebooks": {"04_benchmark": {"runs": [{"method": "mrs", "lr": 1.0}]}}}, "unknown lr"),
+        ({"notebooks": {"4_benchmark": {}}}, "no notebook 4_benchmark; known: .*04_benchmark"),
+        ({"notebooks": {"04_benchmark": {"runs": [{"epochs": -1}]}}}, "epochs = -1"),
+    ],
+)
+def test_mistakes_are_named(section, message):
+    with pytest.raises(ConfigError, match=message):
+        study.read(section)
+
+
+def test_cost_is_judged_by_finished_runs_alike(tmp_path):
+    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"seed": [2, 3, 4]}]}}}
+    asked = study.read(section)
+    assert "minutes unknown" in study.estimate(asked, 2)
+    done = RunConfig(**TINY, seed=2)
+    (tmp_path / done.hash).mkdir()
+    seconds = {"train": 240.0, "prepare": 60.0, "test": 60.0}
+    metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
+    (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
+    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes on 2 cores")
+
+
+def test_one_failing_run_is_shown_and_stops_nothing(tmp_path):
+    good, bad = {"method": "mrs"}, {"method": "full", "learning_rate": 1e30}
+    section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
+    section |= {"data_root": str(ROOT / "data"), "notebooks": {"04_benchmark": {"runs": [bad, good]}}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
+    ran = snakemake(tmp_path, "--cores", "2", "--configfile", str(tmp_path / "one.yaml"), "--config", "section=one")
+    assert ran.returncode == 0, ran.stderr
+    runs = study.read(section).runs
+    (broken,) = (name for name, run in runs.items() if run.method == "full")
+    assert "loss" in json.loads((tmp_path / "runs" / broken / "failed.json").read_text())["reason"]
+    assert [name for name in runs if not study.finished(name, tmp_path / "runs")] == [broken]
+    table = pd.read_csv(tmp_path / "figures" / "benchmark.csv", index_col="Method")
+    assert table.loc["Full fine-tuning + HMMC (InfoNCE)", "mR"] == "failed"
+    assert table.loc["MRS-Adapter + HMMC (InfoNCE)", "mR"] != "failed"
+    assert "Failed and left out: Full fine-tuning" in (tmp_path / "figures" / "benchmark.md").read_text()
+    assert (tmp_path / "figures" / "report.html").stat().st_size > 100_000
