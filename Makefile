@@ -3,12 +3,12 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --keep-going --show-failed-logs --quiet host
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime --rerun-incomplete --keep-going --show-failed-logs --quiet host
 # Threads that spin while they wait would slow down runs that share a machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full plan test lint lab clean
+.PHONY: help install study ablations full plan unlock test lint lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -36,6 +36,9 @@ full: install  ## run everything at five seeds, methods at several learning rate
 SECTION ?= study
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
 	@$(SNAKEMAKE) --dry-run --config section=$(SECTION) | awk '/^Job stats/ {shown++} shown == 1; /^total/ {shown++}'
+
+unlock: install  ## after a power cut or kill -9: let the next command start where the last one stopped
+	@$(SNAKEMAKE) --unlock
 
 test: export OMP_NUM_THREADS = 1  # the models of the tests are too small to share
 test: install  ## run every test, the notebooks among them
