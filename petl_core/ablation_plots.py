@@ -140,7 +140,7 @@ def _ticks(axes: Axes, values: pd.Series) -> None:
     axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
     shown = [places[0]]
     for place in places[1:]:
-        if place - shown[-1] > width / 10:
+        if place - shown[-1] > width / 7:
             shown.append(place)
     axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
     axes.set_xticks([], minor=True)

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from petl_core.outputs import read_manifest
 from petl_core.parameters import ROOT, ConfigError, resolve
@@ -84,8 +85,11 @@ def _title(notebook: str) -> str:
 
 
 def _picture(path: Path) -> str:
+    with Image.open(path) as picture:
+        inches = picture.width / picture.info.get("dpi", (300,))[0]
     data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{path.stem}" style="max-width: 100%; width: 860px">'
+    style = f"max-width: 100%; width: {1.25 * inches:.2f}in"
+    return f'<img src="data:image/png;base64,{data}" alt="{path.stem}" style="{style}">'
 
 
 def _table(path: Path) -> str:

@@ -92,8 +92,8 @@ def finished(name: str, runs_root: str | Path) -> bool:
     return (resolve(runs_root) / name / "metrics.json").exists()
 
 
-def estimate(study: Study, cores: int) -> str:
-    """Runs and minutes still to go, judged by the finished runs of the same data and backbone."""
+def estimate(study: Study, at_once: int) -> str:
+    """Runs and minutes still to go, ``at_once`` at a time, judged by finished runs of the same data and backbone."""
     runs_root = study.places["runs_root"]
     left = [run for name, run in study.runs.items() if not finished(name, runs_root)]
     seen = list(_costs(runs_root))
@@ -102,8 +102,8 @@ def estimate(study: Study, cores: int) -> str:
     text = f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} to train"
     if not known:
         return text + (", minutes unknown until runs like them have finished" if left else "")
-    minutes = sum(known) / len(known) * len(left) / max(1, cores) / 60
-    return text + f": about {minutes:.0f} minutes on {cores} cores, judged by {len(seen)} finished runs"
+    minutes = sum(known) / len(known) * len(left) / at_once / 60
+    return text + f": about {minutes:.0f} minutes, {at_once} at once, judged by {len(seen)} finished runs"
 
 
 def _grid(shared: dict, asked: Sequence[dict]) -> Iterator[RunConfig]:

@@ -98,7 +98,7 @@ def test_cost_is_judged_by_finished_runs_alike(tmp_path):
     seconds = {"train": 240.0, "prepare": 60.0, "test": 60.0}
     metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
     (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
-    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes on 2 cores")
+    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes, 2 at once")
 
 
 def test_one_failing_run_is_shown_and_stops_nothing(tmp_path):
