@@ -73,7 +73,6 @@ rule train:
         values=lambda wildcards: as_parameters(
             {**vars(STUDY.runs[wildcards.hash]), "data_root": STUDY.places["data_root"], "runs_root": RUNS, "progress": False}
         ),
-        if_dead=lambda wildcards, resources: "false" if resources.attempt == 1 else "true",
     retries: 1
     resources:
         attempt=lambda wildcards, attempt: attempt,
@@ -81,7 +80,7 @@ rule train:
     shell:
         "rm -f {RUNS}/{wildcards.hash}/failed.json; "
         "({PAPERMILL} notebooks/03_train.ipynb {output} -b {params.values} > {log} 2>&1 "
-        "|| test -f {RUNS}/{wildcards.hash}/failed.json || {params.if_dead}) && touch {output}"
+        "|| test -f {RUNS}/{wildcards.hash}/failed.json || test {resources.attempt} = 2) && touch {output}"
 
 
 def notebook_inputs(wildcards) -> list[str]:
