@@ -6,6 +6,10 @@ depend on the batch (CMER, arXiv 2501.10638)::
 A reconstruction: CMER's code was not released. Chosen here are one queue of images and one of texts, filled by the
 trained model itself (no momentum encoder); positives from the batch and negatives from the queue alone; entries of the
 anchor's own image or caption masked; and a warm-up counted in steps, because it is steps that outdate a feature.
+
+Fresh positives against outdated negatives reward a model that moves as a whole, away from where it was. MoCo (He et al.
+2020, section 4.1) does not converge without a momentum encoder for this reason; here a small weight or learning rate
+has to do, and validation mR and the drift tell whether it does.
 """
 
 from collections.abc import Callable
