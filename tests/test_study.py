@@ -23,7 +23,7 @@ def snakemake(folder, *arguments):
         if not (folder / name).exists():
             (folder / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--rerun-triggers", "mtime", "--keep-going", *arguments]
+    command += ["--rerun-triggers", "mtime", "params", "--keep-going", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
