@@ -3,7 +3,7 @@
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime params --rerun-incomplete --keep-going --show-failed-logs --quiet host reason
+SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime params --rerun-incomplete --keep-going --show-failed-logs --quiet host
 # Threads that spin while they wait would slow down runs that share a machine.
 export OMP_WAIT_POLICY ?= PASSIVE
 
