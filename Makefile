@@ -52,4 +52,4 @@ lab: install  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 clean:  ## remove runs and drawn data; real data sets and .venv stay
-	rm -rf runs data/scenes*_precomp .snakemake
+	rm -rf runs data/scenes*_precomp .snakemake figures/report.html figures/*/report.html
