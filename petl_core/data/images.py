@@ -1,0 +1,40 @@
+"""Image files, read whole or refused."""
+
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from petl_core.data.errors import DataError, broken
+
+MAX_PIXELS = 2**26  # 8,192 x 8,192: far above any image of these data sets, far below what fills the memory
+WIDE_MODES = {"I", "F"}  # 32-bit pixels; 16-bit modes are named "I;16..."
+
+
+def read_image(path: str | Path) -> Image.Image:
+    """The image as RGB, its first frame if it has several. Raises DataError where it cannot be read whole."""
+    path = Path(path)
+    if not os.path.isfile(path):
+        problem = "is a folder, not an image" if os.path.isdir(path) else "image is missing"
+        raise broken(path, problem, "Put the image there")
+    try:
+        with Image.open(path) as image:
+            _check_pixels(path, image)
+            return image.convert("RGB")
+    except DataError:
+        raise
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise _too_large(path) from error
+    except Exception as error:  # decoders raise nearly anything on broken files
+        raise broken(path, f"cannot be read as an image ({error})", "Fetch the file again") from error
+
+
+def _check_pixels(path: Path, image: Image.Image) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(path)
+    if image.mode in WIDE_MODES or image.mode.startswith("I;"):
+        raise broken(path, f"has pixels of mode {image.mode}, wider than 8 bits", "Convert it to 8-bit RGB")
+
+
+def _too_large(path: Path) -> DataError:
+    return broken(path, f"has more than {MAX_PIXELS:,} pixels", "Cut or shrink the image")

@@ -1,0 +1,82 @@
+"""A retrieval data set in memory: images, their captions and scene labels, in a training and a test split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """N images and their M captions; an image may have any number of captions, in train also none."""
+
+    images: tuple[Path, ...]  # (N,)
+    captions: tuple[str, ...]  # (M,) none blank
+    image_of: np.ndarray  # (M,) int64, the index of each caption's image
+    scenes: tuple[str | None, ...]  # (N,) "dense residential", or None where the data set names no scene
+    blank: int = 0  # blank captions dropped while reading
+
+    @property
+    def captions_per_image(self) -> np.ndarray:
+        """(N,) int64."""
+        return np.bincount(self.image_of, minlength=len(self.images))
+
+    def subset(self, images: Sequence[int] | np.ndarray) -> Split:
+        """The images at these distinct indices, in this order, and their captions, in their old order."""
+        chosen = np.asarray(images, dtype=np.int64)
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.images):
+            raise IndexError(f"image indices must lie in 0 .. {len(self.images) - 1}")
+        if len(np.unique(chosen)) != len(chosen):
+            raise ValueError("an image index stands twice in the subset")
+        new_index = np.full(len(self.images), -1, dtype=np.int64)
+        new_index[chosen] = np.arange(len(chosen))
+        kept = np.flatnonzero(new_index[self.image_of] >= 0)
+        return Split(
+            images=tuple(self.images[i] for i in chosen),
+            captions=tuple(self.captions[j] for j in kept),
+            image_of=new_index[self.image_of[kept]],
+            scenes=tuple(self.scenes[i] for i in chosen),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalData:
+    name: str
+    root: Path  # the data set's own folder
+    train: Split  # training + validation, as released
+    test: Split
+
+    def fingerprint(self) -> str:
+        """sha256 of file names, scenes, captions and splits; neither pixels nor the folder's place enter."""
+        content = [self._listing(split) for split in (self.train, self.test)]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def _listing(self, split: Split) -> list:
+        names = ["/".join(path.relative_to(self.root).parts[1:]) for path in split.images]
+        return [names, split.scenes, split.captions, split.image_of.tolist()]
+
+
+def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
+    """(training, validation): a seeded, image-level, disjoint split; both keep the order of the files.
+
+    An image without captions can be no query's answer, so it always stays in the training part.
+    """
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
+    captioned = np.flatnonzero(train.captions_per_image)
+    size = max(1, round(fraction * len(captioned)))
+    if size >= len(captioned):
+        raise ValueError(f"{len(captioned)} captioned images are too few to hold out {fraction:.0%} of them")
+    held_out = np.random.default_rng(seed).permutation(captioned)[:size]
+    rest = np.setdiff1d(np.arange(len(train.images)), held_out)
+    return train.subset(rest), train.subset(np.sort(held_out))
+
+
+def caption_key(caption: str) -> str:
+    """Captions with equal keys are one to CLIP: its tokeniser lower-cases and collapses white space."""
+    return " ".join(caption.lower().split())
