@@ -13,12 +13,11 @@ import dataclasses
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from petl_core import comparison, data, embedded, experiment, figures, retrieval, scene_labels, training
+from petl_core import comparison, figures
 from petl_core.adapters import METHODS
 from petl_core.comparison import Groups
 from petl_core.config import RunConfig
@@ -32,46 +31,19 @@ NAMES = {**figures.METHODS, "infonce": "InfoNCE"}
 
 @dataclass(frozen=True)
 class Labelled(Run):
-    """A finished run, tested with labelled queries, "predicted" or "oracle": its hits are theirs."""
+    """A finished run by its test with labelled queries, "predicted" or "oracle", the latter a LEAK."""
 
     mode: str
-    hits: np.ndarray
 
     @property
     def test_hits(self) -> np.ndarray:
-        return self.hits
+        return np.load(self.folder / f"test_hits_{self.mode}.npy")
 
 
-def labelled(run: Run, data_root: str | Path = "data", device: str = "auto") -> list[Labelled]:
-    """A run tested again with scene labels in its queries, predicted ones and the oracle's, which is a LEAK.
-
-    Returns:
-        Two runs, or none for a run that was trained without labels.
-    """
-    if not run.metrics["scene_scores"]:
-        return []
-    frozen, model = experiment.load_model(run, data_root, device)
-    place = next(model.parameters()).device
-    dataset = embedded.dataset(run.config.dataset, data_root)
-    train, _ = data.split_validation(dataset.train, run.config.validation_fraction, run.config.seed)
-    classes = scene_labels.seen_classes(train.subset(np.arange(run.metrics["images"]["train"])))
-
-    def encode(captions: Sequence[str]) -> np.ndarray:
-        first, rows = training.distinct([data.caption_key(caption) for caption in captions])
-        queries = training.Prepared(None, frozen.tokens([captions[i] for i in first]), rows, rows, rows)
-        return training.embed_texts(model, queries, rows, place).numpy()
-
-    def predict(captions: Sequence[str]) -> list[str]:
-        return scene_labels.predict_scenes(encode(captions), encode(scene_labels.class_prompts(classes)), classes)
-
-    test = training.prepare(dataset.test, frozen)
-    images = training.embed_images(model, frozen, test, test.pixels_of, place).numpy()
-    runs = []
-    for mode in ("predicted", "oracle"):
-        captions = scene_labels.test_captions(dataset.test, mode, run.config.scene_template, predict)
-        hits = retrieval.per_image_hits(retrieval.similarity(images, encode(captions)), dataset.test.image_of)
-        runs.append(Labelled(run.folder, run.config, run.metrics, mode, hits))
-    return runs
+def labelled(run: Run) -> list[Labelled]:
+    """A run's tests with predicted and with the oracle's labels; none for a run that was trained without labels."""
+    modes = [mode for mode in ("predicted", "oracle") if mode in run.metrics["scene_scores"]]
+    return [Labelled(run.folder, run.config, run.metrics, mode) for mode in modes]
 
 
 def value(run: Run, factor: str):

@@ -4,6 +4,7 @@ config.json           what was asked
 checkpoint.pt         the state after the last finished epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
+test_hits_oracle.npy, test_hits_predicted.npy   the same with scene labels in the queries, where training had them
 metrics.json          every figure; written last: where it stands, the run is finished
 failed.json           why the last attempt failed, if it did
 """
@@ -102,7 +103,8 @@ def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, pr
             write_json(folder / "config.json", dataclasses.asdict(config))
             model, metrics, hits = _train_and_test(config, dataset, backbone_name, folder, torch_device, progress)
             model.save(folder / "adapter.safetensors")
-            write_atomically(folder / "test_hits.npy", lambda path: np.save(path, hits))
+            for name, values in hits.items():
+                write_atomically(folder / f"{name}.npy", lambda path, values=values: np.save(path, values))
             write_json(folder / "metrics.json", {"hash": config.hash, "inputs": inputs, **metrics})
             (folder / "checkpoint.pt").unlink(missing_ok=True)
         return _read(folder, config, inputs)
@@ -182,7 +184,7 @@ def _train_and_test(
     folder: Path,
     device: torch.device,
     progress: bool,
-) -> tuple[adapters.AdaptedCLIP, dict, np.ndarray]:
+) -> tuple[adapters.AdaptedCLIP, dict, dict[str, np.ndarray]]:
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     frozen = backbone.load(backbone_name, config.pretrained, config.precision, device)
@@ -209,11 +211,15 @@ def _train_and_test(
     scores = retrieval.similarity(images, texts)
     hits = retrieval.per_image_hits(scores, dataset.test.image_of)
     equivalent = retrieval.per_image_hits(scores, dataset.test.image_of, dataset.test.captions)
+    labelled = _labelled_scores(config, model, frozen, train, dataset.test, images, texts, device)
     metrics = {
         "config": dataclasses.asdict(config),
         "scores": retrieval.evaluate(scores, dataset.test.image_of, dataset.test.captions),
         "intervals": {"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
-        "scene_scores": _scene_scores(config, model, frozen, train, dataset.test, images, texts, device),
+        "scene_scores": {
+            mode: retrieval.evaluate(similarity, dataset.test.image_of, dataset.test.captions)
+            for mode, similarity in labelled.items()
+        },
         "chosen_epoch": fitting.best_epoch(history)["epoch"],
         "history": history,
         "parameters": {
@@ -230,18 +236,22 @@ def _train_and_test(
         "peak_memory_mib": peak,
         "environment": provenance.environment(device),
     }
-    return model, metrics, hits
+    of_labelled = {
+        f"test_hits_{mode}": retrieval.per_image_hits(similarity, dataset.test.image_of)
+        for mode, similarity in labelled.items()
+    }
+    return model, metrics, {"test_hits": hits, **of_labelled}
 
 
-def _scene_scores(config, model, frozen, train, test, images, texts, device) -> dict[str, dict]:
-    """The test scores with labelled queries, each mode apart; empty where training saw no labels."""
+def _labelled_scores(config, model, frozen, train, test, images, texts, device) -> dict[str, np.ndarray]:
+    """(N, M) of the test images for labelled queries, each mode apart; empty where training saw no labels."""
     classes = scene_labels.seen_classes(train)
     if not (config.scene_probability and classes):
         return {}
 
     def encode(captions) -> np.ndarray:
-        rows = torch.arange(len(captions))
-        queries = training.Prepared(None, frozen.tokens(captions), rows, rows, rows)
+        first, rows = training.distinct([data.caption_key(caption) for caption in captions])
+        queries = training.Prepared(None, frozen.tokens([captions[i] for i in first]), rows, rows, rows)
         return training.embed_texts(model, queries, rows, device).numpy()
 
     def predict(_) -> list[str]:
@@ -250,8 +260,7 @@ def _scene_scores(config, model, frozen, train, test, images, texts, device) -> 
     scores = {}
     for mode in ("oracle", "predicted"):
         queries = scene_labels.test_captions(test, mode, config.scene_template, predict)
-        similarity = retrieval.similarity(images, encode(queries))
-        scores[mode] = retrieval.evaluate(similarity, test.image_of, test.captions)
+        scores[mode] = retrieval.similarity(images, encode(queries))
     return scores
 
 

@@ -163,6 +163,35 @@ def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path, monkeypatch):
         experiment.run(CONFIG, **elsewhere(world, tmp_path))
 
 
+def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finished, tmp_path):
+    there = elsewhere(world, tmp_path)
+    shutil.copytree(finished.folder, tmp_path / finished.folder.name)
+    killed = CONFIG.replace(seed=8)
+    (tmp_path / killed.hash).mkdir()
+    (tmp_path / killed.hash / "config.json").write_text(json.dumps(vars(killed)))
+    diverging = CONFIG.replace(seed=9, learning_rate=1e30, epochs=1)
+    runs, failed = experiment.collect([CONFIG.hash, killed.hash, diverging, "0123456789abcdef"], **there)
+    assert [run.config for run in runs] == [CONFIG]
+    assert [failure.config for failure in failed] == [killed, diverging, None]
+    assert "killed" in failed[0].reason
+    assert "FloatingPointError" in failed[1].reason and "loss" in failed[1].reason
+    assert "holds no metrics.json" in failed[2].reason
+    with pytest.raises(ConfigError, match=f"no finished run .*{killed.hash}: stopped before its end"):
+        experiment.collect([killed.hash], **there)
+
+
+def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path, monkeypatch):
+    there = elsewhere(world, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "embed", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.run(CONFIG, **there)
+    record = tmp_path / CONFIG.hash / "failed.json"
+    assert json.loads(record.read_text()) == {"config": vars(CONFIG), "reason": "ZeroDivisionError: division by zero"}
+    experiment.run(CONFIG, **there)
+    assert not record.exists()
+
+
 def test_pretraining_is_repeatable_and_refuses_another_recipe(world, tmp_path):
     recipe = embedded.BACKBONES["mini"]
     data = embedded.dataset("natural-mini", world["data_root"])
