@@ -23,8 +23,8 @@ from petl_core.adapters import METHODS, SideMethod, attach, check
 from petl_core.losses import infonce
 from petl_core.parameters import ConfigError
 from petl_core.pretrain import PretrainConfig
+from petl_core.provenance import MIB
 
-MIB = 2**20
 STEPS = 2  # timed in each round, after one that is not
 ZERO_SHOT, FULL, MRS, FOCUS = (figures.METHODS[name] for name in ("zero_shot", "full", "mrs", "focus"))
 CACHED = f"{FOCUS}, cached"

@@ -70,7 +70,7 @@ class Outputs:
         self._record(name, caption, tuple(contents))
 
     def _record(self, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
-        files = {f"{name}{suffix}": _digest(self._folder / f"{name}{suffix}") for suffix in suffixes}
+        files = {f"{name}{suffix}": digest(self._folder / f"{name}{suffix}") for suffix in suffixes}
         with filelock.FileLock(self._folder / ".manifest.lock"):  # notebooks write in parallel
             manifest = read_manifest(self._folder)
             outputs = {
@@ -94,7 +94,8 @@ def read_manifest(folder: str | Path) -> dict:
     return read_json(path) if path.exists() else {"outputs": {}, "configs": {}}
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as the manifest has it."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,7 +1,6 @@
 """All outputs of a folder on one page, from its manifest."""
 
 import base64
-import hashlib
 import html
 import json
 import os
@@ -10,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from petl_core.outputs import read_manifest
+from petl_core.outputs import digest, read_manifest
 from petl_core.parameters import ROOT, ConfigError, resolve
 
 
@@ -32,7 +31,8 @@ def by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
 def changed(folder: str | Path) -> list[str]:
     """Files that are missing or no longer what their notebook wrote."""
     files = {file: sha for entry in read_manifest(folder)["outputs"].values() for file, sha in entry["files"].items()}
-    return [file for file, sha in files.items() if _digest(resolve(folder) / file) != sha]
+    paths = {file: resolve(folder) / file for file in files}
+    return [file for file, sha in files.items() if not paths[file].exists() or digest(paths[file]) != sha]
 
 
 def sources(folder: str | Path) -> pd.DataFrame:
@@ -95,7 +95,3 @@ def _picture(path: Path) -> str:
 def _table(path: Path) -> str:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0)}</div>'
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
