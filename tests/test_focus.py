@@ -1,25 +1,21 @@
-"""Focus-Adapter: its count and arithmetic, what it leaves alone, and the maps it draws."""
+"""Focus-Adapter: its count and arithmetic, what it trains and what it leaves alone."""
 
 import copy
 import math
 
-import numpy as np
 import open_clip
 import pytest
 import torch
-from conftest import tiny_clip
-from PIL import Image
+from conftest import embed
+from conftest import randomise_far as randomise
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 from transformers import BertConfig
 
-from petl_core import adapters, backbone, focus_plots
-from petl_core.adapters.focus import FocusAdapter, FocusLayer, focus_maps, query_and_keys
-from petl_core.adapters.taps import TowerTaps
+from petl_core import adapters, backbone
+from petl_core.adapters.focus import FocusAdapter, FocusLayer, query_and_keys
 from petl_core.backbone import trim
-from petl_core.losses import infonce
 from petl_core.parameters import ConfigError
-from petl_core.scenes import write
 
 BACKBONE = 151_277_313  # parameters of ViT-B/32
 
@@ -56,20 +52,6 @@ def bert_clip(tmp_path):
         },
     )
     return clip.eval()
-
-
-def randomise(model: nn.Module) -> nn.Module:
-    """Leave the start, where the branch adds nothing; gates far from even."""
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for weight in model.trainable().values():
-            weight += 0.2 * torch.randn(weight.shape, generator=generator)
-    return model.eval()
-
-
-def embed(model, images, tokens) -> torch.Tensor:
-    with torch.no_grad():
-        return torch.cat([model.encode_image(images), model.encode_text(tokens)])
 
 
 def side(d: int, out: int, taps: int = 6, reduction: int = 8) -> int:
@@ -277,69 +259,6 @@ def test_places_of_queries_and_keys():
     assert keys.tolist() == [[False, True, True, False], [False, True, True, True]]
 
 
-@pytest.mark.parametrize(("embedding", "block_input"), [(32, False), (512, False), (193, True)])
-def test_taps_are_packed_and_unpacked(clip, images, embedding, block_input):
-    taps = TowerTaps((0, 2), 96, embedding, block_input)
-
-    def encode(inputs):
-        clip.encode_image(inputs)
-        return torch.arange(6.0 * embedding).view(6, embedding)
-
-    packed = taps.read(clip.visual, encode, images)
-    found, states = taps.unpack(packed)
-    assert torch.equal(found, encode(images))
-    assert [state.shape for state in states] == [(6, 17, 96)] * (3 if block_input else 2)
-    blocks = clip.visual.transformer.resblocks
-    if block_input:
-        assert torch.equal(blocks[0](states[0]), states[1])
-    assert torch.equal(blocks[2](blocks[1](states[-2])), states[-1])
-
-
-def test_maps_lie_on_the_patch_grid():
-    clip = tiny_clip(image_size=(32, 48))
-    model = randomise(adapters.attach(clip, "focus"))
-    maps = focus_maps(model, torch.randn(2, 3, 32, 48))
-    assert maps.shape == (2, 3, 4, 6)
-    assert 0 <= maps.min() < 0.99 and maps.max() == 1
-    plain = randomise(adapters.attach(tiny_clip(), "focus", focus=False))
-    assert (focus_maps(plain, torch.randn(2, 3, 32, 32)) == 1).all()
-    with pytest.raises(ConfigError, match="'mrs'"):
-        focus_maps(adapters.attach(tiny_clip(), "mrs"), torch.randn(2, 3, 32, 32))
-
-
-def test_maps_are_drawn_over_images_with_the_boxes_of_targets(tmp_path):
-    folder = write(tmp_path, "scenes-x", train=2, test=1, size=48, progress=False)
-    boxes = focus_plots.target_boxes(folder)
-    paths = [folder / "scenes-x_images" / name for name in sorted(boxes)[:2]]
-    figure = focus_plots.plot_focus(paths, np.full((2, 3, 4, 4), 0.5), boxes)
-    assert len(figure.axes) == 2 * 4
-    for row, path in enumerate(paths):
-        axes = figure.axes[4 * row + 1]
-        assert len(axes.patches) == len(boxes[path.name]) > 0
-        assert axes.images[1].get_extent() == [0, 48, 48, 0]
-
-
-@pytest.mark.parametrize(
-    "name", ["mrs", *(n for n, m in adapters.METHODS.items() if issubclass(m, adapters.SideMethod))]
-)
-def test_second_views_are_of_tokens_inside_the_towers_and_of_taps_beside_them(name, clip, images, tokens):
-    model = adapters.attach(clip, name).eval()
-    plain = embed(model, images, tokens)
-    first = []
-    clip.visual.transformer.resblocks[0].register_forward_hook(lambda _, args, __: first.append(args[0]))
-    with adapters.second_view(model, 0.5):
-        view = embed(model, images, tokens)
-    assert (torch.cosine_similarity(view, plain) < 0.9999).all()
-    assert torch.equal(embed(model, images, tokens), plain)
-    dropped = (first[0] == 0).float().mean().item()
-    assert dropped == 0 if isinstance(model.method, adapters.SideMethod) else 0.4 < dropped < 0.6
-
-
-def test_side_methods_are_known_by_their_class():
-    side_methods = {name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)}
-    assert side_methods == {"zero_shot", "linear_probe", "clip_adapter", "lst", "focus"}
-
-
 @pytest.mark.parametrize("options", [{"taps": 0}, {"reduction": 0}, {"reduction": 97}, {"text": 1}, {"scale": 2}])
 def test_options_out_of_range(clip, options):
     with pytest.raises(ConfigError):
@@ -359,49 +278,3 @@ def test_towers_that_cannot_be_tapped_are_refused(clip):
         adapters.attach(clip, "focus")
     with pytest.raises(ConfigError, match="no transformer blocks"):
         backbone.blocks_of(nn.Identity())
-
-
-def test_target_focus_compares_patches_with_targets_and_without(tmp_path):
-    path = tmp_path / "airport_1.png"
-    Image.new("RGB", (64, 64)).save(path)
-    weights = np.full((1, 2, 4, 4), 0.25)
-    weights[0, 1, 2, 3] = 1.0  # the patch of x 48..64, y 32..48
-    boxes = {"airport_1.png": [(50.0, 34.0, 60.0, 44.0)]}
-    frame = focus_plots.target_focus([path, tmp_path / "without.png"], np.concatenate([weights, weights]), boxes)
-    assert frame["target"].tolist() == [0.25, 1.0] and frame["background"].tolist() == [0.25, 0.25]
-
-
-def planted(codes: torch.Tensor, which: torch.Tensor, grid: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Images of noise with one of the codes (K, 3, p, p) on one patch, its row and its column."""
-    p = codes.shape[-1]
-    images = torch.randn(len(which), 3, grid * p, grid * p)
-    rows, columns = torch.randint(grid, (2, len(which)))
-    for image, code, row, column in zip(images, codes[which], rows, columns, strict=True):
-        image[:, row * p : (row + 1) * p, column * p : (column + 1) * p] = code
-    return images, rows, columns
-
-
-def test_trained_focus_lies_on_planted_small_targets():
-    torch.manual_seed(0)
-    clip = open_clip.CustomTextCLIP(
-        embed_dim=32,
-        vision_cfg={"image_size": 48, "patch_size": 8, "width": 64, "layers": 2, "head_width": 32},
-        text_cfg={"context_length": 4, "vocab_size": 16, "width": 32, "heads": 1, "layers": 1},
-    )
-    model = adapters.attach(clip.eval(), "focus", taps=2).train()
-    codes = 2 * torch.randn(8, 3, 8, 8)
-    captions = torch.tensor([[1, 2 + code, 15, 0] for code in range(8)])  # each names its image's target
-    optimizer = torch.optim.Adam(model.trainable().values(), 1e-2)
-    for _ in range(200):
-        images, _, _ = planted(codes, torch.arange(8), grid=6)
-        loss = infonce(model.encode_image(images, normalize=True), model.encode_text(captions, normalize=True))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    images, rows, columns = planted(codes, torch.arange(8).repeat(25), grid=6)
-    weights = focus_maps(model.eval(), images)  # (B, layers, 6, 6)
-    on_target = weights[torch.arange(200), :, rows, columns]
-    background = (weights.sum(dim=(2, 3)) - on_target) / 35
-    difference = (on_target - background).mean(dim=1)
-    assert difference.mean() > 0.1
-    assert difference.mean() > 5 * difference.std() / math.sqrt(200)

@@ -1,0 +1,108 @@
+"""Blocks with adapters against the formulas of their papers, written by hand."""
+
+import copy
+
+import pytest
+import torch
+from conftest import randomise
+from torch import nn
+from torch.nn.functional import gelu, linear
+
+from petl_core import adapters
+from petl_core.adapters.blocks import AdaptedBlock
+
+
+def block_by_hand(block: nn.Module, x: torch.Tensor, after_attention, after_mlp, beside_attention, beside_mlp):
+    """A pre-LN block with what may stand after or beside its two halves; ``beside`` sees (normed, stream)."""
+    normed = block.ln_1(x)
+    attended = block.attn(normed, normed, normed, need_weights=False)[0]
+    x = x + after_attention(attended) + beside_attention(normed, x)
+    normed = block.ln_2(x)
+    return x + after_mlp(block.mlp(normed)) + beside_mlp(normed, x)
+
+
+def same(h):
+    return h
+
+
+def nothing(normed, x):
+    return 0
+
+
+def bottleneck_by_hand(weights, x, activation):
+    h = activation(linear(x, weights["down.weight"], weights["down.bias"]))
+    return linear(h, weights["up.weight"], weights["up.bias"])
+
+
+def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, modality: str) -> torch.Tensor:
+    """Layer 1 of a method with an instance a layer, written from its paper's formula."""
+    if name in ("adapter", "adaptformer"):
+        weights = [dict(a.named_parameters()) for a in method.adapters[modality]]
+    else:
+        weights = [dict(a.named_parameters()) for a in method.adapters]
+    if name == "adapter":
+        serial = [lambda h, w=w: h + bottleneck_by_hand(w, h, gelu) for w in weights[2:4]]
+        return block_by_hand(block, x, *serial, nothing, nothing)
+    if name == "adaptformer":
+        return block_by_hand(
+            block, x, same, same, nothing, lambda _, x: 0.1 * bottleneck_by_hand(weights[1], x, torch.relu)
+        )
+    if name == "cross_modal":
+
+        def serial_of(w):
+            def serial(h):
+                z = gelu(linear(h, w[f"down.{modality}.weight"], w[f"down.{modality}.bias"]))
+                own = linear(z, w[f"up.{modality}.weight"], w[f"up.{modality}.bias"])
+                return h + torch.cat([own, linear(z, w["up_shared.weight"], w["up_shared.bias"])], dim=-1)
+
+            return serial
+
+        return block_by_hand(block, x, serial_of(weights[2]), serial_of(weights[3]), nothing, nothing)
+
+    assert name == "uniadapter"
+
+    def beside(_, x):
+        w = weights[1]
+        padded = nn.functional.pad(x, (0, w["down.weight"].shape[1] - x.shape[-1]))
+        z = torch.relu(linear(padded, w["down.weight"], w["down.bias"]))
+        return 0.1 * linear(z, w[f"up.{modality}.weight"], w[f"up.{modality}.bias"])
+
+    return block_by_hand(block, x, same, same, nothing, beside)
+
+
+@pytest.mark.parametrize("modality", ["visual", "text"])
+@pytest.mark.parametrize("name", ["adapter", "adaptformer", "cross_modal", "uniadapter"])
+@torch.no_grad()
+def test_block_follows_the_formula(clip, name, modality):
+    model = randomise(adapters.attach(clip, name, shared=False))
+    block = getattr(model.clip, modality).transformer.resblocks[1]
+    assert isinstance(block, AdaptedBlock)
+    x = torch.randn(2, 9, getattr(model.clip, modality).transformer.width)
+    expected = by_hand(name, model.method, x, block.block, modality)
+    torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_convpass_stands_beside_attention_and_mlp(clip):
+    model = randomise(adapters.attach(clip, "convpass", shared=False, scale=0.5))
+    block = model.clip.visual.transformer.resblocks[1]
+    x = torch.randn(2, 17, 96)
+    bypasses = [lambda normed, _, a=a: a(normed) for a in model.method.adapters[2:4]]
+    expected = block_by_hand(block.block, x, same, same, *bypasses)
+    torch.testing.assert_close(block(x), expected, rtol=1e-4, atol=1e-5)
+    assert all(a.scale == 0.5 for a in model.method.adapters)
+
+
+@torch.no_grad()
+def test_lst_follows_the_formula(clip, images, tokens):
+    frozen = copy.deepcopy(clip)
+    model = randomise(adapters.attach(clip, "lst"))
+    side, tower = model.method.sides["visual"], frozen.visual
+    h = tower._embeds(images)
+    s = side.down_input(h)
+    for i, block in enumerate(tower.transformer.resblocks):
+        h = block(h)
+        mu = torch.sigmoid(side.alphas[i] / 0.1)
+        s = block_by_hand(side.blocks[i], mu * s + (1 - mu) * side.downs[i](h), same, same, nothing, nothing)
+    expected = frozen.encode_image(images) + side.up(side.ln(s))[:, 0]
+    torch.testing.assert_close(model.encode_image(images), expected, rtol=1e-4, atol=1e-5)

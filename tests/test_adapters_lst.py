@@ -1,0 +1,72 @@
+"""Ladder side-tuning: its side networks, and how little of the backbone they keep."""
+
+import pytest
+import torch
+from conftest import randomise
+from torch import nn
+
+from petl_core import adapters
+from petl_core.backbone import token_dropout, trim
+
+
+def same(h):
+    return h
+
+
+def test_lst_gates_start_half_open(clip):
+    model = adapters.attach(clip, "lst")
+    assert all(not side.alphas.any() for side in model.method.sides.values())
+
+
+def test_lst_text_side_is_causal(clip, tokens):
+    side = randomise(adapters.attach(clip, "lst")).method.sides["text"]
+    h = [torch.randn(1, 9, 80) for _ in range(3)]
+    changed = [torch.cat([x[:, :5], torch.randn(1, 4, 80)], dim=1) for x in h]
+    with torch.no_grad():
+        before, after = side(h[0], h[1:]), side(changed[0], changed[1:])
+    torch.testing.assert_close(before[:, :5], after[:, :5])
+    assert not torch.isclose(before[:, 5:], after[:, 5:]).all(dim=-1).any()
+
+
+@pytest.mark.parametrize("modality", ["visual", "text"])
+def test_lst_keeps_nothing_of_the_backbone_but_its_taps(clip, images, tokens, modality):
+    model = randomise(adapters.attach(clip, "lst")).train()
+    saved: list[torch.Tensor] = []
+
+    def keep(tensor):
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, same):
+        if modality == "visual":
+            model.encode_image(images)
+            kept, d, side_mlp = 6 * 17, 96, 4 * 12
+        else:
+            model.encode_text(trim(tokens))
+            kept, d, side_mlp = trim(tokens).numel(), 80, 4 * 10
+    activations = [t for t in saved if t.numel() >= kept and not isinstance(t, nn.Parameter)]
+    wide = {t.data_ptr() for t in activations if t.numel() > kept * side_mlp}
+    depth = len(getattr(model.clip, modality).transformer.resblocks)
+    assert len(wide) == depth + 1
+    assert all(t.numel() == kept * d for t in activations if t.numel() > kept * side_mlp)
+
+
+def test_lst_runs_no_frozen_block_with_a_graph(clip, images, tokens):
+    model = adapters.attach(clip, "lst").train()
+    graphs = []
+    for tower in (model.clip.visual, model.clip.text):
+        for block in tower.transformer.resblocks:
+            block.register_forward_hook(lambda _, __, output: graphs.append(output.requires_grad))
+    loss = model.encode_image(images).sum() + model.encode_text(tokens).sum()
+    assert graphs == [False] * 5
+    assert loss.requires_grad
+
+
+def test_lst_sees_the_token_dropout_of_a_second_view(clip, images, tokens):
+    model = randomise(adapters.attach(clip, "lst"))
+    seen = []
+    model.method.sides["visual"].down_input.register_forward_hook(lambda _, args, __: seen.append(args[0]))
+    with torch.no_grad(), token_dropout(model.clip, 0.5):
+        model.encode_image(images)
+    assert 0.4 < (seen[0] == 0).float().mean() < 0.6
+    assert len(model.clip.visual.transformer.resblocks[0]._forward_pre_hooks) == 0
