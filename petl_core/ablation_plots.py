@@ -13,6 +13,7 @@ from petl_core import figures
 from petl_core.ablation import text, title
 
 MARKERS, DASHES = "osD^vP*X", ("-", "--", "-.", ":")
+UNITS = {"queue_warmup": " (steps)", "share": " (channels)"}
 DODGE = 4  # points between what would otherwise lie on each other
 
 
@@ -140,10 +141,11 @@ def _ticks(axes: Axes, values: pd.Series) -> None:
     axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
     shown = [places[0]]
     for place in places[1:]:
-        if place - shown[-1] > width / 7:
+        if place - shown[-1] > width / 10:
             shown.append(place)
     axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
     axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelsize=7)
 
 
 def _legend(figure: Figure, hue: str) -> None:
@@ -154,6 +156,6 @@ def _legend(figure: Figure, hue: str) -> None:
         entries |= dict(zip(labels, handles, strict=True))
     entries = dict(sorted(entries.items(), key=lambda entry: isinstance(entry[1], Line2D)))  # references last
     figure.legend(
-        entries.values(), entries.keys(), title=title(hue), loc="outside upper center", fontsize=7, title_fontsize=7,
-        ncol=2 if figure.get_figwidth() < figures.TWO_COLUMNS else 4
+        entries.values(), entries.keys(), title=title(hue) + UNITS.get(hue, ""), loc="outside upper center",
+        fontsize=7, title_fontsize=7, ncol=2 if figure.get_figwidth() < figures.TWO_COLUMNS else 4
     )  # fmt: skip

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from petl_core.config import RunConfig
 from petl_core.experiment import Run
@@ -145,22 +146,41 @@ def plot_recalls(summary: pd.DataFrame) -> Figure:
 
 
 def plot_cost(summary: pd.DataFrame) -> Figure:
-    """mR against trained parameters (log axis, with a place for none), with 95 % intervals."""
+    """mR against trained parameters (log axis, with a place for none), with 95 % intervals.
+
+    Methods of nearly equal size are moved apart, by less than a marker's width each, where they would hide one another.
+    """
     figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, max(2.8, 0.6 + 0.19 * len(summary))))
     trained = summary.loc[summary["parameters"] > 0, "parameters"]
     smallest, largest = (int(f(np.log10(x))) for f, x in ((np.floor, trained.min()), (np.ceil, trained.max())))
     markers = "osD^vP*Xhp<>d8H"
-    for i, (name, row) in enumerate(zip(short_names(summary["method"]), summary.to_dict("records"), strict=True)):
+    names, steps = short_names(summary["method"]), _aside(summary["parameters"])
+    for i, (name, step, row) in enumerate(zip(names, steps, summary.to_dict("records"), strict=True)):
         whiskers = np.clip([[row["mr"] - row["mr_low"]], [row["mr_high"] - row["mr"]]], 0, None)
+        aside = ScaledTranslation(step * 2.5 / 72, 0, figure.dpi_scale_trans)  # 2.5 points, less than a marker
         axes.errorbar(
             row["parameters"], row["mr"], whiskers, marker=markers[i % len(markers)], linestyle="none", capsize=2,
-            elinewidth=0.8, color=sns.color_palette("colorblind")[i % 10], label=name
+            elinewidth=0.8, markersize=4.5, color=sns.color_palette("colorblind")[i % 10], label=name,
+            transform=axes.transData + aside
         )  # fmt: skip
+    low, high = summary["mr_low"].min(), summary["mr_high"].max()
     axes.set_xscale("symlog", linthresh=10**smallest, linscale=0.5)
     axes.set_xticks([0, *(10**power for power in range(smallest, largest + 1))])
-    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-(10**smallest) / 5, None))
+    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-(10**smallest) / 5, 2 * trained.max()))
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))  # matplotlib does not count moved points
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
     return figure
+
+
+def _aside(sizes: pd.Series) -> np.ndarray:
+    """How many places to move each of some numbers aside, so that neighbours within a fourth stand side by side."""
+    order = np.argsort(sizes.to_numpy(), kind="stable")
+    ordered = sizes.to_numpy(dtype=float)[order]
+    new = np.concatenate([[True], ordered[1:] > 1.25 * ordered[:-1]])
+    steps = np.empty(len(sizes))
+    for places in np.split(order, np.flatnonzero(new)[1:]):
+        steps[places] = np.arange(len(places)) - (len(places) - 1) / 2
+    return steps
 
 
 def short_names(names: Sequence[str]) -> list[str]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -57,6 +59,9 @@ def plot_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[B
             axes.grid(visible=False)
     for layer, axes in enumerate(grid[0]):
         axes.set_title(f"layer {layer}" if layer else "image", fontsize=6.5, pad=2)
+    scale = figure.colorbar(ScalarMappable(Normalize(0, 1), "viridis"), ax=grid, aspect=30, fraction=0.03, pad=0.01)
+    scale.set_label("focus weight", fontsize=7)
+    scale.ax.tick_params(labelsize=6.5)
     return figure
 
 

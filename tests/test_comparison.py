@@ -7,6 +7,7 @@ import pytest
 from petl_core import comparison, figures, retrieval
 from petl_core.config import RunConfig
 from petl_core.experiment import Failure, Run
+from petl_core.outputs import Outputs
 
 mpl.use("agg")
 
@@ -106,6 +107,38 @@ def test_failed_runs_have_their_row_their_reason_and_their_sentence(runs):
 def test_captions_name_what_the_figures_rest_on(runs):
     text = comparison.conditions(runs)
     assert "150 test images" in text and "seeds 2, 3, 4" in text and "Fewer than 5 seeds" in text
+
+
+def test_plots_show_every_method_with_its_interval(runs, tmp_path):
+    figures.use_style()
+    summary = comparison.summary(comparison.by_method(runs))
+    outputs = Outputs(tmp_path / "out", "04_benchmark", {}, runs)
+    for name, figure in (
+        ("recalls", figures.plot_recalls(summary)),
+        ("cost", figures.plot_cost(summary)),
+        ("history", figures.plot_history(runs[-1])),
+    ):
+        outputs.figure(figure, name, f"{name}.")
+        assert b"/Type3" not in (tmp_path / "out" / f"{name}.pdf").read_bytes()
+        mpl.pyplot.close(figure)
+
+
+def test_methods_of_like_size_stand_side_by_side_at_their_own_parameters(runs):
+    summary = comparison.summary(comparison.by_method(runs)).assign(parameters=[0, 30_000, 31_000])
+    figure = figures.plot_cost(summary)
+    axes = figure.axes[0]
+    points = [container.lines[0] for container in axes.containers]
+    assert [float(point.get_xdata()[0]) for point in points] == [0, 30_000, 31_000]
+    figure.draw_without_rendering()
+    shown = [point.get_transform().transform(point.get_xydata())[0, 0] for point in points]
+    true = [axes.transData.transform(point.get_xydata())[0, 0] for point in points]
+    step = 2.5 / 72 * figure.dpi
+    np.testing.assert_allclose(np.subtract(shown, true), [0, -step / 2, step / 2], atol=1e-6)
+    heights = np.array([point.get_ydata()[0] for point in points])
+    np.testing.assert_allclose(heights, summary["mr"])
+    low, high = axes.get_ylim()
+    assert low < summary["mr_low"].min() and high > summary["mr_high"].max()
+    mpl.pyplot.close(figure)
 
 
 def test_cost_lists_every_run(runs):
