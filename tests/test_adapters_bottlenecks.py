@@ -5,8 +5,8 @@ import copy
 import open_clip
 import pytest
 import torch
-from conftest import randomise
 from open_clip.model import CustomTextCLIP
+from small_clips import randomise
 from torch import nn
 
 from petl_core import adapters

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import randomise
+from small_clips import randomise
 from torch.nn.functional import gelu
 
 from petl_core import adapters

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import randomise
+from small_clips import randomise
 from torch import nn
 from torch.nn.functional import gelu, linear
 

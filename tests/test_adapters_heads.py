@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import SHAPES, captions, embed, images_for, step, tiny
+from small_clips import SHAPES, captions, embed, images_for, step, tiny
 from torch.nn.functional import normalize, relu
 
 from petl_core.adapters import attach

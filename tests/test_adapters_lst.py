@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import randomise
+from small_clips import randomise
 from torch import nn
 
 from petl_core import adapters

@@ -5,9 +5,9 @@ import copy
 import open_clip
 import pytest
 import torch
-from conftest import CONTEXT, SHAPES, VOCABULARY, captions, changed, embed, images_for, step, tiny
 from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CustomTextCLIP
+from small_clips import CONTEXT, SHAPES, VOCABULARY, captions, changed, embed, images_for, step, tiny
 
 from petl_core import backbone
 from petl_core.adapters import attach, load

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from conftest import CONTEXT, EOT, SHAPES, captions, embed, images_for, tiny
+from small_clips import CONTEXT, EOT, SHAPES, captions, embed, images_for, tiny
 
 from petl_core.adapters import attach
 from petl_core.adapters.prompts import make_room

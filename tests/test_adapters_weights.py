@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import SHAPES, captions, changed, embed, images_for, tiny
+from small_clips import SHAPES, captions, changed, embed, images_for, tiny
 
 from petl_core.adapters import attach
 from petl_core.backbone import trim

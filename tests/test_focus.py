@@ -6,8 +6,8 @@ import math
 import open_clip
 import pytest
 import torch
-from conftest import embed
-from conftest import randomise_far as randomise
+from small_clips import embed
+from small_clips import randomise_far as randomise
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 from transformers import BertConfig

@@ -6,9 +6,9 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from conftest import randomise_far as randomise
 from conftest import tiny_clip
 from PIL import Image
+from small_clips import randomise_far as randomise
 
 from petl_core import adapters, focus_plots
 from petl_core.adapters.focus import focus_maps

@@ -8,9 +8,9 @@ from math import comb
 import numpy as np
 import pytest
 import torch
-from conftest import METRICS, RECALLS, ragged_owners
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from recalls import METRICS, RECALLS, ragged_owners
 from torchmetrics.functional.retrieval import retrieval_hit_rate
 
 from petl_core.retrieval import (

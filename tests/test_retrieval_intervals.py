@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import METRICS, RECALLS, ragged_owners
+from recalls import METRICS, RECALLS, ragged_owners
 
 from petl_core.retrieval import bootstrap, evaluate, metrics, paired_bootstrap, per_image_hits, relevance
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import embed
+from small_clips import embed
 
 from petl_core import adapters
 from petl_core.adapters.taps import TowerTaps
