@@ -20,7 +20,8 @@ def measure(
 ) -> pd.DataFrame:
     """What a full queue of recycled negatives adds to a training step: its loss, gradients to the batch, enqueueing.
 
-    A round takes every size in turn, so that whatever else the machine does disturbs all alike; the first is not timed.
+    A round takes every size in turn, so that whatever else the machine does disturbs all alike, and each after a step of
+    its own that is not timed: a small queue would else pay for what the large one before it left in the caches.
 
     Args:
         sizes: entries of each modality, at least 1.
@@ -37,7 +38,7 @@ def measure(
         raise ConfigError("queue costs: sizes, batch_size and steps must be at least 1")
     device = torch.device(device)
     trials = [_Trial(size, batch_size, width, device) for size in sizes]
-    rounds = [[timed(trial.step, device) for trial in trials] for _ in range(1 + steps)][1:]
+    rounds = [[trial.seconds(device) for trial in trials] for _ in range(steps)]
     low, median, high = np.percentile(rounds, [25, 50, 75], axis=0)
     return pd.DataFrame(
         {
@@ -66,6 +67,10 @@ class _Trial:
     def step(self) -> None:
         torch.autograd.grad(self.loss(), self.leaves)
         self.queue.enqueue(*self.batch)
+
+    def seconds(self, device: torch.device) -> float:
+        self.step()
+        return timed(self.step, device)
 
     def stored_mib(self) -> float:
         return sum(buffer.nbytes for buffer in self.queue.buffers()) / MIB
