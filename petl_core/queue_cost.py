@@ -20,8 +20,8 @@ def measure(
 ) -> pd.DataFrame:
     """What a full queue of recycled negatives adds to a training step: its loss, gradients to the batch, enqueueing.
 
-    A round takes every size in turn, so that whatever else the machine does disturbs all alike, and each after a step of
-    its own that is not timed: a small queue would else pay for what the large one before it left in the caches.
+    A round takes every size in turn, so that whatever else the machine does disturbs all alike, and each after a step
+    of its own that is not timed: a small queue would else pay for what the large one before it left in the caches.
 
     Args:
         sizes: entries of each modality, at least 1.
