@@ -8,7 +8,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime params --r
 export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full plan unlock test lint lab clean
+.PHONY: help install study ablations full plan tables unlock test lint lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -26,7 +26,7 @@ install: .venv/installed  ## make .venv with the pinned packages
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
 	$(SNAKEMAKE)
 
-ablations: install  ## run the ablations at five seeds (hours)
+ablations: install  ## run every comparison and ablation at five seeds (two hours on two cores)
 	$(SNAKEMAKE) --config section=ablations
 
 full: install  ## run everything at five seeds, methods at several learning rates (a day)
@@ -36,6 +36,9 @@ full: install  ## run everything at five seeds, methods at several learning rate
 SECTION ?= study
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
 	@$(SNAKEMAKE) --dry-run --config section=$(SECTION) | awk '/^Job stats/ {shown++} shown == 1; /^total/ {shown++}'
+
+tables: install  ## draw a section from the runs that are there, naming the others: make tables SECTION=full
+	$(SNAKEMAKE) --config section=$(SECTION) train=False
 
 unlock: install  ## after a power cut or kill -9: let the next command start where the last one stopped
 	@$(SNAKEMAKE) --unlock

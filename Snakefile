@@ -13,6 +13,7 @@ configfile: "study.yaml"
 
 
 SECTION = config.get("section", "study")
+TRAIN = config.get("train", True)
 STUDY = study.read(config[SECTION])
 RUNS, FIGURES = STUDY.places["runs_root"], STUDY.places["figures"]
 NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
@@ -84,8 +85,9 @@ rule train:
 
 
 def notebook_inputs(wildcards) -> list[str]:
-    """The runs that a notebook reads."""
-    return [outcome(name) for name in STUDY.reads[wildcards.name]]
+    """The runs that a notebook reads; with ``--config train=False`` those of them that are there."""
+    wanted = [name for name in STUDY.reads[wildcards.name] if TRAIN or study.finished(name, RUNS)]
+    return [outcome(name) for name in wanted]
 
 
 rule notebook:

@@ -138,9 +138,10 @@ def failed_sentence(failed: Sequence[Failure]) -> str:
     """What a caption must say of failed runs; empty where there are none."""
     if not failed:
         return ""
-    table = failures(failed)
-    reasons = [f"{row['Configuration']} ({row['Run']}): {row['Reason'][:120]}" for row in table.to_dict("records")]
-    return f" Failed and left out: {'; '.join(reasons)}."
+    shown = failures(failed[:5]).to_dict("records")
+    reasons = [f"{row['Configuration']} ({row['Run']}): {row['Reason'][:120]}" for row in shown]
+    more = [f"{len(failed) - len(shown)} more"] if len(failed) > len(shown) else []
+    return f" Failed and left out: {'; '.join(reasons + more)}."
 
 
 def conditions(runs: Sequence[Run]) -> str:

@@ -159,6 +159,8 @@ def collect(
 def _failure(folder: Path, reason: str) -> Failure:
     """What its folder tells of a failed run, otherwise ``reason``."""
     config = None
+    if not folder.exists():
+        reason = "not run yet"
     if (folder / "config.json").exists():
         config = read_json(folder / "config.json")
         if not (folder / "metrics.json").exists():
