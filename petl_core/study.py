@@ -134,12 +134,23 @@ def _costs(runs_root: str | Path) -> Iterator[_Cost]:
         except (ValueError, TypeError, KeyError):  # of another version: no judge of this one's cost
             continue
         per_image = seconds["train"] / (images * max(1, run.epochs))
-        yield _Cost(run, images, per_image, seconds["prepare"] + seconds["test"])
+        fixed = max(seconds["prepare"] + seconds["test"], _notebook_seconds(path.parent) - seconds["train"])
+        yield _Cost(run, images, per_image, fixed)
+
+
+def _notebook_seconds(folder: Path) -> float:
+    """What a run's notebook took: with its kernel's start and imports, which are most of a small run's time."""
+    try:
+        notebook = json.loads((folder / "03_train.ipynb").read_text(encoding="utf-8"))
+        return float(notebook["metadata"]["papermill"]["duration"])
+    except (OSError, ValueError, TypeError, KeyError):  # run from Python, or interrupted
+        return 0.0
 
 
 def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:
     alike = [cost for cost in seen if (cost.run.dataset, cost.run.backbone) == (run.dataset, run.backbone)]
-    alike = [cost for cost in alike if cost.run.method == run.method] or alike
+    for field in ("method", "cache_features", "pairs"):  # where none agrees, the others judge
+        alike = [cost for cost in alike if getattr(cost.run, field) == getattr(run, field)] or alike
     if not alike:
         return None
     images = run.train_images or max(cost.images for cost in alike)

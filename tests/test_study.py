@@ -101,6 +101,9 @@ def test_cost_is_judged_by_finished_runs_alike(tmp_path):
     metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
     (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
     assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes, 2 at once")
+    notebook = {"metadata": {"papermill": {"duration": 600.0}}}
+    (tmp_path / done.hash / "03_train.ipynb").write_text(json.dumps(notebook))
+    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 13 minutes, 2 at once")
 
 
 def train_notebook_that_dies(folder):
