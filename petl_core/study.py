@@ -33,9 +33,9 @@ def read(section: dict) -> Study:
     """Expand a section's grids.
 
     A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run) and
-    ``notebooks``. A notebook's
-    ``runs`` is a list of mappings over the section's fields, where a list of values is a grid; its ``run`` is one
-    mapping (of a list, the first value counts). Of the section's own fields it is given those that it declares.
+    ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a
+    grid; its ``run`` is one mapping (of a list, the first value counts). Of the section's own fields it is given those
+    that it declares.
 
     Raises:
         ConfigError: naming what is unknown or out of range.
