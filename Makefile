@@ -29,7 +29,7 @@ study: install  ## run the default study: data, backbone, runs, then tables and 
 ablations: install  ## run every comparison and ablation at five seeds (two hours on two cores)
 	$(SNAKEMAKE) --config section=ablations
 
-full: install  ## run everything at five seeds, methods at several learning rates (a day)
+full: install  ## run everything at five seeds, methods at several learning rates (seven hours on two cores)
 	$(SNAKEMAKE) --config section=full
 	$(SNAKEMAKE) --config section=ablations
 
