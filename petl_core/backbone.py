@@ -10,7 +10,7 @@ from pickle import UnpicklingError
 
 import open_clip
 import torch
-from open_clip.transformer import TextTransformer
+from open_clip.transformer import TextTransformer, Transformer
 from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
@@ -82,8 +82,16 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     return Backbone(clip, preprocess, tokenizer)
 
 
-def trim(tokens: torch.Tensor) -> torch.Tensor:
-    """(B, context) -> (B, longest): a causal tower pools at EOT, so padding changes no embedding."""
+def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
+    """(B, context) -> (B, longest): CLIP's causal tower pools at EOT, so padding changes no embedding.
+
+    For a ``clip`` whose text tower reads its padding, or pools behind it, tokens stay as they are.
+    """
+    text = getattr(clip, "text", None)
+    if isinstance(text, TextTransformer):
+        reads_padding = text.attn_mask is None and not text.use_pad_mask
+        if reads_padding or text.cls_emb is not None or text.pool_type == "last":
+            return tokens
     return tokens[:, : int((tokens != 0).sum(dim=1).max())]
 
 
@@ -124,12 +132,18 @@ def token_dropout(clip: nn.Module, probability: float):
 
     PE-RSITR's second view of a batch (section III-C): image tokens after position embedding and ``ln_pre``, CLS
     included; text tokens after position embedding. Gradients flow through the view.
+
+    Raises:
+        ConfigError: a tower without open_clip's transformer blocks.
     """
+    towers = (clip.visual, clip.text)
+    if not all(isinstance(getattr(tower, "transformer", None), Transformer) for tower in towers):
+        raise ConfigError("second views need open_clip's transformer towers; set w_image and w_text to 0")
 
     def drop(_, inputs):
         return (nn.functional.dropout(inputs[0], probability, training=True), *inputs[1:])
 
-    handles = [tower.transformer.register_forward_pre_hook(drop) for tower in (clip.visual, clip.text)]
+    handles = [tower.transformer.register_forward_pre_hook(drop) for tower in towers]
     try:
         yield
     finally:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from petl_core import scene_labels
 from petl_core.parameters import ROOT, ConfigError, check_types, resolve
 
-RECIPE = 1  # raised whenever the same configuration would train differently, so that old runs are not reused
+RECIPE = 2  # raised whenever the same configuration would train differently, so that old runs are not reused
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RunConfig:
     weight_decay: float = 0.0
     schedule: str = "cosine"  # to zero, or the released "step": x0.7 after epoch 20
     validation_fraction: float = 0.2
-    train_images: int = 0  # use this many training images only; 0 = all
+    train_images: int = 0  # use this many training images only, drawn by the seed; 0 = all
     seed: int = 2
     queue_size: int = 0  # recycled negatives of each modality; 0 = no queue term
     queue_weight: float = 1.0
@@ -87,6 +87,8 @@ class RunConfig:
         )
         for name in ("temperature", "learning_rate"):
             _require(getattr(self, name) > 0, self, name, "positive")
+        _require(self.train_images != 1, self, "train_images", "0, or at least 2: a contrast needs a negative")
+        _require(self.epochs == 0 or self.method != "zero_shot", self, "epochs", "0 for zero_shot")
         _require(self.batch_size >= 2, self, "batch_size", "at least 2: a contrast needs a negative")
         for name in ("validation_fraction", "view_dropout"):
             _require(0 < getattr(self, name) < 1, self, name, "between 0 and 1")

@@ -159,7 +159,7 @@ class _Trial:
         self.model = attach(deepcopy(frozen.clip).to(device), subject.method, **subject.options).train()
         self.images = torch.randn(batch_size, 3, *frozen.clip.visual.image_size).to(device)
         captions = [CAPTIONS[i % len(CAPTIONS)] for i in range(batch_size)]
-        self.tokens = backbone.trim(frozen.tokens(captions)).to(device)
+        self.tokens = backbone.trim(frozen.tokens(captions), frozen.clip).to(device)
         self.taps = None
         if subject.cached:
             self.taps = tuple(

@@ -88,6 +88,7 @@ def run(
 def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, progress: bool) -> Run:
     adapters.check(config.method, config.method_options)
     _check_cache(config)
+    _check_weights(config)
     torch_device = _device(device)
     runs_root = folder.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,12 +97,15 @@ def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, pr
         backbone_name = embedded.backbone(config.backbone, runs_root, data_root, progress)
         inputs = {
             "data": dataset.fingerprint(),
+            "images": dataset.image_sizes(),
             "backbone": provenance.weights_digest(backbone_name, config.pretrained),
         }
         if not (folder / "metrics.json").exists():
             (folder / "failed.json").unlink(missing_ok=True)
             write_json(folder / "config.json", dataclasses.asdict(config))
-            model, metrics, hits = _train_and_test(config, dataset, backbone_name, folder, torch_device, progress)
+            model, metrics, hits = _train_and_test(
+                config, dataset, backbone_name, inputs, folder, torch_device, progress
+            )
             model.save(folder / "adapter.safetensors")
             for name, values in hits.items():
                 write_atomically(folder / f"{name}.npy", lambda path, values=values: np.save(path, values))
@@ -111,15 +115,20 @@ def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, pr
 
 
 def open_run(folder: str | Path, data_root: str | Path = "data") -> Run:
-    """A finished run by its folder.
+    """A finished run by its folder; never trains.
 
     Raises:
-        ConfigError: there is no finished run in it.
+        ConfigError: there is no finished run in it, or one of another version.
     """
     folder = resolve(folder)
     if not (folder / "metrics.json").exists():
         raise ConfigError(f"{folder} holds no metrics.json: not a finished run; run its configuration first")
-    config = RunConfig(**read_json(folder / "config.json"))
+    config = _read_config(folder)
+    if config.hash != folder.name:
+        raise ConfigError(
+            f"{folder}: this version keeps its configuration under {config.hash}; run it again, or give the folder "
+            "its name back"
+        )
     return run(config, data_root, folder.parent)
 
 
@@ -156,19 +165,30 @@ def collect(
     return finished, failed
 
 
+def _read_config(folder: Path) -> RunConfig:
+    path = folder / "config.json"
+    try:
+        return RunConfig(**read_json(path))
+    except (TypeError, OSError) as error:
+        raise ConfigError(f"{path} is missing or of another version ({error}); run its configuration again") from error
+
+
 def _failure(folder: Path, reason: str) -> Failure:
     """What its folder tells of a failed run, otherwise ``reason``."""
     config = None
     if not folder.exists():
         reason = "not run yet"
     if (folder / "config.json").exists():
-        config = read_json(folder / "config.json")
+        with contextlib.suppress(ValueError):  # ConfigError among them: of another version
+            config = _read_config(folder)
         if not (folder / "metrics.json").exists():
             reason = "stopped before its end: killed, or out of memory"
     if (folder / "failed.json").exists():
         told = read_json(folder / "failed.json")
-        config, reason = told["config"], told["reason"]
-    return Failure(folder.name, RunConfig(**config) if config else None, reason)
+        reason = told["reason"]
+        with contextlib.suppress(ValueError, TypeError):
+            config = RunConfig(**told["config"])
+    return Failure(folder.name, config, reason)
 
 
 def load_model(finished: Run, data_root: str | Path = "data", device: str = "auto"):
@@ -183,6 +203,7 @@ def _train_and_test(
     config: RunConfig,
     dataset: data.RetrievalData,
     backbone_name: str,
+    inputs: dict[str, str],
     folder: Path,
     device: torch.device,
     progress: bool,
@@ -194,7 +215,9 @@ def _train_and_test(
         frozen.clip, config.method, train_logit_scale=config.learn_temperature, **config.method_options
     ).to(device)
     train, validation = data.split_validation(dataset.train, config.validation_fraction, seed=config.seed)
-    train = _first(train, config.train_images)
+    train = _draw(train, config.train_images, config.seed)
+    if config.scene_probability and not scene_labels.seen_classes(train):
+        raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
 
     def prepare(split: data.Split, *parts: data.Split) -> list[training.Prepared]:
         if not config.cache_features:
@@ -205,7 +228,9 @@ def _train_and_test(
 
     memory = provenance.PeakMemory(device)
     prepare_training = partial(prepare, dataset.train, train, validation)
-    history, seconds = fitting.fit(config, model, frozen, prepare_training, folder / "checkpoint.pt", device, progress)
+    history, seconds = fitting.fit(
+        config, model, frozen, prepare_training, folder / "checkpoint.pt", inputs, device, progress
+    )
     peak = memory.mib
     started = time.perf_counter()
     (test,) = prepare(dataset.test, dataset.test)
@@ -277,10 +302,12 @@ def _read(folder: Path, config: RunConfig, inputs: dict) -> Run:
     return Run(folder, config, metrics)
 
 
-def _first(train: data.Split, count: int) -> data.Split:
+def _draw(train: data.Split, count: int, seed: int) -> data.Split:
+    """``count`` images at random, since files stand sorted by class; smaller draws are parts of larger ones."""
     if count > len(train.images):
         raise ConfigError(f"train_images = {count}, but only {len(train.images)} images are left for training")
-    return train.subset(np.arange(count)) if count else train
+    chosen = np.random.default_rng([seed, 3]).permutation(len(train.images))[:count]
+    return train.subset(np.sort(chosen)) if count else train
 
 
 def _check_cache(config: RunConfig) -> None:
@@ -292,6 +319,15 @@ def _check_cache(config: RunConfig) -> None:
         raise ConfigError(
             f"cache_features: {config.method} works inside the towers, whose features then cannot be kept; "
             f"set it to False, or choose one of {', '.join(side)}"
+        )
+
+
+def _check_weights(config: RunConfig) -> None:
+    named = "/" not in config.backbone and config.backbone not in embedded.BACKBONES
+    if named and not config.pretrained:
+        raise ConfigError(
+            f"backbone {config.backbone!r}: its weights would be random; set pretrained to a tag such as 'openai', "
+            "or to a weights file"
         )
 
 

@@ -94,7 +94,7 @@ def load(
         "dtype": DTYPE.name,
     }
     first_caption, tokens_of = distinct([caption_key(caption) for caption in split.captions])
-    tokens = trim(backbone.tokens([split.captions[i] for i in first_caption]))
+    tokens = trim(backbone.tokens([split.captions[i] for i in first_caption]), backbone.clip)
 
     def tap_images() -> tuple[torch.Tensor, Tap]:
         pixels = backbone.pixels(split.images, progress)

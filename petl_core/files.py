@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
     """Let ``write`` fill a temporary sibling, then move it to ``path``; a crash leaves no half-written file.
@@ -27,7 +29,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # the latter two from torch's and safetensors' writers
         raise OSError(f"cannot write {path}: {error}; free space there or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)

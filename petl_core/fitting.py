@@ -24,12 +24,13 @@ def fit(
     frozen: Backbone,
     prepare: Callable[[], list[training.Prepared]],
     checkpoint: Path,
+    inputs: dict[str, str],
     device: torch.device,
     progress: bool,
 ) -> tuple[list[dict], dict[str, float]]:
     """Train, leaving ``model`` at its best epoch; returns the history (epoch 0 is before training) and seconds.
 
-    ``prepare()`` gives the training and the validation part.
+    ``prepare()`` gives the training and the validation part; a checkpoint begun with other ``inputs`` is refused.
     """
     if config.epochs == 0 or not model.trainable():
         return [{"epoch": 0}], {"prepare": 0.0, "train": 0.0}
@@ -50,8 +51,10 @@ def fit(
         )
         return table.to_dict("records")
 
-    queue = recycling.Queue(config.queue_size, model.clip.text.output_dim, config.queue_warmup).to(device)
-    history, best = _resume(checkpoint, config, model, optimizer, queue, device)
+    width = training.embed_texts(model, train, train.tokens_of[:1], device).shape[1]
+    queue = recycling.Queue(config.queue_size, width, config.queue_warmup).to(device)
+    identity = {"config": config.hash, **inputs}
+    history, best = _resume(checkpoint, identity, model, optimizer, queue, device)
     if not history:
         history, best = [{"epoch": 0, "validation_mr": validate()}], _weights(model)
     for epoch in range(len(history), config.epochs + 1):
@@ -65,7 +68,7 @@ def fit(
         if best_epoch(history)["epoch"] == epoch:
             best = _weights(model)
         state = {
-            "config": config.hash,
+            "identity": identity,
             "history": history,
             "weights": _weights(model),
             "best": best,
@@ -77,14 +80,14 @@ def fit(
     return history, {"prepare": prepare_seconds, "train": sum(h.get("seconds", 0.0) for h in history)}
 
 
-def _resume(path: Path, config: RunConfig, model, optimizer, queue, device) -> tuple[list[dict], dict]:
+def _resume(path: Path, identity: dict[str, str], model, optimizer, queue, device) -> tuple[list[dict], dict]:
     """History and best weights of an interrupted run, whose state is put into model and optimizer; else empty."""
     if not path.exists():
         return [], {}
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-        if state["config"] != config.hash:
-            raise ValueError(f"it belongs to run {state['config']}")
+        if changed := [name for name, value in identity.items() if state["identity"].get(name) != value]:
+            raise ValueError(f"it was begun with another {', '.join(changed)}")
         model.load_state_dict(state["weights"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         queue.load_state_dict(state["queue"])

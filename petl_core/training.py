@@ -1,5 +1,6 @@
 """One epoch of training and one pass of encoding, over a split that was decoded and tokenised once."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -135,7 +136,7 @@ def batch_loss(
         token_rows = torch.where(augmented, train.augmented_of[rows], caption_rows)
     encode_texts = text_encoder(model, train, token_rows, device)
     v, t = encode_images(), encode_texts()  # (B, d)
-    with second_view(model, config.view_dropout):
+    with second_view(model, config.view_dropout) if config.w_image or config.w_text else contextlib.nullcontext():
         v_view = encode_images() if config.w_image else None
         t_view = encode_texts() if config.w_text else None
     exclude = losses.false_negatives(image_rows, caption_rows) if config.mask_false_negatives else {}
@@ -178,7 +179,7 @@ def text_encoder(
     model: AdaptedCLIP, split: Prepared, rows: torch.Tensor, device: torch.device
 ) -> Callable[[], torch.Tensor]:
     """Encodes the distinct captions ``rows`` (B,) at each call, (B, d) normalised; a side method's tower runs once."""
-    tokens = trim(split.tokens[rows]).to(device)
+    tokens = trim(split.tokens[rows], model.clip).to(device)
     if split.text_taps is not None:
         taps = _read(split.text_taps, rows)
         if taps.dim() > 2:  # the last rows are the tokens', of which the batch is shorter than the split
