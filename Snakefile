@@ -36,11 +36,15 @@ def as_parameters(values: dict) -> str:
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
+CORES = workflow.resource_settings.cores or 8
+LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
+
+
 if workflow.is_main_process:
     at_once = workflow.resource_settings.cores or workflow.resource_settings.nodes or 1
     print(f"{SECTION}: {study.estimate(STUDY, at_once)}", file=sys.stderr)
     for name in STUDY.runs:
-        if not study.finished(name, RUNS):  # what failed is tried again
+        if not study.finished(name, RUNS) and not LOOKING:  # what failed is tried again
             Path(attempt(name)).unlink(missing_ok=True)
 
 
@@ -104,8 +108,8 @@ rule notebook:
         "notebook {wildcards.name}"
     params:
         values=lambda wildcards: as_parameters(STUDY.notebooks[wildcards.name]),
-    # What is timed, or uses every core, runs alone: more threads than there are cores become all of them.
-    threads: lambda wildcards: 8 if wildcards.name in ("02_pretrain", "05_efficiency", "08_queue") else 1
+    # What is timed, or uses every core, runs alone.
+    threads: lambda wildcards: CORES if wildcards.name in ("02_pretrain", "05_efficiency", "08_queue") else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 

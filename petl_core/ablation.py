@@ -129,12 +129,8 @@ def differences(groups: Groups, *within: Sequence[str]) -> pd.DataFrame:
                 blocks.setdefault(tuple(value(runs[0], factor) for factor in same), {})[name] = runs
         for block in blocks.values():
             frames.append(comparison.differences(block if i else {**block, **untrained}, [next(iter(block))]))
+    frames = frames or [comparison.differences({}, [])]
     return pd.concat(frames, ignore_index=True).drop_duplicates(["Method", "Compared with"], ignore_index=True)
-
-
-def sentence(differences: pd.DataFrame) -> str:
-    """:func:`comparison.sentence`, and how many comparisons that took."""
-    return f"{comparison.sentence(differences)} Intervals are not adjusted for {len(differences)} comparisons."
 
 
 def drift(groups: Groups, factors: Sequence[str]) -> pd.DataFrame:

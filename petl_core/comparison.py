@@ -1,6 +1,6 @@
 """Methods compared over seeds: means, intervals over seeds and test images, paired differences, plain sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,12 @@ from petl_core.experiment import Failure, Run
 from petl_core.figures import METRICS, describe, label, short_names
 
 Groups = dict[str, list[Run]]  # runs of one method that differ in the seed alone, by label
-MINUS, INDISTINCT = "\N{MINUS SIGN}", "no"
+MINUS, INDISTINCT, UNPAIRED = "\N{MINUS SIGN}", "no", "no common seed"
+DIFFERENCES = ("Method", "Compared with", "Seeds", "mR difference", "95% interval", "Distinguishable")
 
 
-def by_method(runs: Sequence[Run]) -> Groups:
-    """Runs grouped by all but their seed, in the order given, each group's seeds ascending.
+def by_method(runs: Sequence[Run], name: Callable[[Run], str] = label) -> Groups:
+    """Runs grouped by their name, in the order given, each group's seeds ascending.
 
     Raises:
         ValueError: runs on different data, or two different configurations under one label.
@@ -23,10 +24,10 @@ def by_method(runs: Sequence[Run]) -> Groups:
         raise ValueError("these runs were tested on different data sets; compare runs on one")
     groups: Groups = {}
     for run in runs:
-        groups.setdefault(label(run), []).append(run)
-    for name, members in groups.items():
+        groups.setdefault(name(run), []).append(run)
+    for group, members in groups.items():
         if len({run.config.replace(seed=0).hash for run in members}) > 1:
-            raise ValueError(f"{name}: runs differ in more than their seed; compare them in separate groups")
+            raise ValueError(f"{group}: runs differ in more than their seed; compare them in separate groups")
         members.sort(key=lambda run: run.config.seed)
     return groups
 
@@ -34,17 +35,19 @@ def by_method(runs: Sequence[Run]) -> Groups:
 def choose_learning_rates(runs: Sequence[Run]) -> list[Run]:
     """Of runs that differ in learning rate and seed alone, those with the rate of the best mean validation mR.
 
-    The order is kept. Rates are compared over the seeds that each was run with; the test split plays no part.
+    The order is kept. A rate that finished fewer seeds than another is out, since those that diverge are missing. The
+    test split plays no part.
     """
     kept = []
-    by_method: Groups = {}
+    alike: Groups = {}
     for run in runs:
-        by_method.setdefault(run.config.replace(seed=0, learning_rate=1.0).hash, []).append(run)
-    for members in by_method.values():
+        alike.setdefault(run.config.replace(seed=0, learning_rate=1.0).hash, []).append(run)
+    for members in alike.values():
         rates: dict[float, list[float]] = {}
         for run in members:
             rates.setdefault(run.config.learning_rate, []).append(validation_mr(run))
-        best = max(rates, key=lambda rate: np.mean(rates[rate]))
+        most = max(len(found) for found in rates.values())
+        best = max((rate for rate in rates if len(rates[rate]) == most), key=lambda rate: np.mean(rates[rate]))
         kept += [run for run in members if run.config.learning_rate == best]
     return kept
 
@@ -76,31 +79,32 @@ def summary(groups: Groups) -> pd.DataFrame:
 def differences(groups: Groups, references: Sequence[str]) -> pd.DataFrame:
     """Difference in mR (points) of every group to each of the groups ``references``, paired by seed and image.
 
-    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other.
+    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other. A pair without
+    a common seed has a row that says so.
     """
     rows = []
     for reference in references:
         for name in groups:
             if name == reference:
                 continue
-            ours, theirs = _paired(groups[name], groups[reference])
+            pair = _paired(groups[name], groups[reference])
+            if pair is None:
+                rows.append([name, reference, 0, "–", "–", UNPAIRED])
+                continue
+            ours, theirs = pair
             found = retrieval.paired_bootstrap(ours, theirs)["mr"]
             distinct = found["low"] > 0 or found["high"] < 0
-            rows.append(
-                {
-                    "Method": name,
-                    "Compared with": reference,
-                    "Seeds": len(ours),
-                    "mR difference": f"{found['difference']:+.2f}".replace("-", MINUS),
-                    "95% interval": f"[{found['low']:+.2f}, {found['high']:+.2f}]".replace("-", MINUS),
-                    "Distinguishable": "yes" if distinct else INDISTINCT,
-                }
-            )
-    return pd.DataFrame(rows)
+            difference = f"{found['difference']:+.2f}".replace("-", MINUS)
+            interval = f"[{found['low']:+.2f}, {found['high']:+.2f}]".replace("-", MINUS)
+            rows.append([name, reference, len(ours), difference, interval, "yes" if distinct else INDISTINCT])
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def sentence(differences: pd.DataFrame) -> str:
-    """What a table of :func:`differences` does not support, in words."""
+    """What a table of :func:`differences` does not support, in words, and how many comparisons that took."""
+    differences = differences[differences["Distinguishable"] != UNPAIRED]
+    if differences.empty:
+        return "No two rows could be compared."
     names = list(dict.fromkeys([*differences["Method"], *differences["Compared with"]]))
     short = dict(zip(names, short_names(names), strict=True))
     equal: dict[str, list[str]] = {}
@@ -108,10 +112,11 @@ def sentence(differences: pd.DataFrame) -> str:
         method, reference = short[row["Method"]], short[row["Compared with"]]
         if reference not in equal.get(method, []):  # said already, the other way round
             equal.setdefault(reference, []).append(method)
+    count = f"Intervals are not adjusted for {len(differences)} comparisons."
     if not equal:
-        return "Every pair compared is distinguishable at the 95% level."
+        return f"Every pair compared is distinguishable at the 95% level. {count}"
     parts = [f"from {reference}: {', '.join(methods)}" for reference, methods in equal.items()]
-    return f"Not distinguishable at the 95% level {'; '.join(parts)}."
+    return f"Not distinguishable at the 95% level {'; '.join(parts)}. {count}"
 
 
 def failures(failed: Sequence[Failure]) -> pd.DataFrame:
@@ -173,26 +178,20 @@ def cost(runs: Sequence[Run]) -> pd.DataFrame:
                 "Seconds per epoch": round(per_epoch, 1),
                 "Images per second": round(run.metrics["images"]["train"] / per_epoch, 1) if epochs else float("nan"),
                 "Peak memory (MiB)": round(run.metrics.get("peak_memory_mib", np.nan), 0) if epochs else float("nan"),
-                "Validation mR": round(
-                    run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", np.nan), 2
-                ),
+                "Validation mR": round(validation_mr(run), 2) if epochs else float("nan"),
                 "Test mR": round(run.metrics["scores"]["strict"]["mr"], 2),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _paired(ours: list[Run], theirs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
-    """Hits (S, N, 7) of both sides, seed by seed.
-
-    Raises:
-        ValueError: they have no seed in common.
-    """
+def _paired(ours: list[Run], theirs: list[Run]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Hits (S, N, 7) of both sides, seed by seed; None where they have no seed in common."""
     seeds = [{run.config.seed: run for run in runs} for runs in (ours, theirs)]
     for i, runs in enumerate((ours, theirs)):
         if not runs[0].config.epochs:  # untrained: the same whatever the seed
             seeds[i] = dict.fromkeys(seeds[1 - i], runs[0])
     common = sorted(seeds[0].keys() & seeds[1].keys())
     if not common:
-        raise ValueError(f"{label(ours[0])} and {label(theirs[0])} have no seed in common")
+        return None
     return tuple(np.stack([side[seed].test_hits for seed in common]) for side in seeds)

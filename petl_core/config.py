@@ -54,7 +54,8 @@ class RunConfig:
         declared = {f.name: f.type for f in dataclasses.fields(self)}
         for name, value in check_types(dataclasses.asdict(self), declared, "run configuration").items():
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "backbone", _portable(self.backbone))
+        for name in ("dataset", "backbone"):
+            object.__setattr__(self, name, _portable(getattr(self, name)))
         self._check_ranges()
 
     def _check_ranges(self):
@@ -121,10 +122,10 @@ def _require(condition: bool, config: RunConfig, name: str, wanted: str) -> None
         raise ConfigError(f"run configuration: {name} = {getattr(config, name)!r} must be {wanted}")
 
 
-def _portable(backbone: str) -> str:
-    """A folder inside the project is named relative to its root, so that moving the project keeps its runs."""
-    folder = backbone.removeprefix("local-dir:")
+def _portable(name: str) -> str:
+    """A path inside the project is named relative to its root, so that moving the project keeps its runs."""
+    folder = name.removeprefix("local-dir:")
     if "/" not in folder or folder.startswith("hf-hub:"):
-        return backbone
+        return name
     path = resolve(folder).resolve()
     return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)

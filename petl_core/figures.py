@@ -68,7 +68,8 @@ def describe(config: RunConfig) -> str:
     name = METHODS.get(config.method, config.method)
     if config.epochs == 0:
         return name
-    terms = "HMMC" if config.w_image and config.w_text else "cross-modal"
+    terms = {"cross-modal": config.w_cross, "image-image": config.w_image, "text-text": config.w_text}
+    terms = "HMMC" if all(terms.values()) else " and ".join(term for term, weight in terms.items() if weight)
     parts = [f"{name} + {terms} ({'InfoNCE' if config.contrast == 'infonce' else 'triplet'})"]
     parts += [f"queue {config.queue_size}"] if config.queue_size else []
     parts += [f"scene labels {config.scene_probability:g}"] if config.scene_probability else []
@@ -152,6 +153,7 @@ def plot_cost(summary: pd.DataFrame) -> Figure:
     """
     figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, max(2.8, 0.6 + 0.19 * len(summary))))
     trained = summary.loc[summary["parameters"] > 0, "parameters"]
+    trained = trained if len(trained) else pd.Series([1])
     smallest, largest = (int(f(np.log10(x))) for f, x in ((np.floor, trained.min()), (np.ceil, trained.max())))
     markers = "osD^vP*Xhp<>d8H"
     names, steps = short_names(summary["method"]), _aside(summary["parameters"])

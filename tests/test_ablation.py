@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_comparison import fake_run
 
-from petl_core import ablation, ablation_plots, embedded, experiment, queue_cost, retrieval
+from petl_core import ablation, ablation_plots, comparison, embedded, experiment, queue_cost, retrieval
 from petl_core.ablation import Labelled
 from petl_core.config import RunConfig
 from petl_core.parameters import ConfigError
@@ -112,7 +112,7 @@ def test_differences_refer_to_the_first_trained_group(queue_runs):
         "queue size 64 · queue warmup 0": "no",
         "queue size 64 · queue warmup 8": "yes",
     }
-    assert ablation.sentence(frame).endswith("Intervals are not adjusted for 3 comparisons.")
+    assert comparison.sentence(frame).endswith("Intervals are not adjusted for 3 comparisons.")
 
 
 def test_differences_within_factors_take_the_first_of_each(tmp_path):

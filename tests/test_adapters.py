@@ -1,4 +1,5 @@
 import copy
+from types import SimpleNamespace
 
 import open_clip
 import pytest
@@ -61,6 +62,16 @@ def test_trimmed_captions_have_the_same_embeddings(clip, tokens):
     short = backbone.trim(tokens)
     assert short.shape[1] < tokens.shape[1]
     torch.testing.assert_close(model.encode_text(short), model.encode_text(tokens), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"pool_type": "last"}, {"attn_mask": None}, {"cls_emb": torch.zeros(1)}])
+def test_captions_of_towers_that_read_their_padding_are_not_trimmed(clip, tokens, change):
+    text = copy.deepcopy(clip.text)
+    for name, value in change.items():
+        delattr(text, name)
+        object.__setattr__(text, name, value)
+    assert backbone.trim(tokens, clip) is not tokens
+    assert backbone.trim(tokens, SimpleNamespace(text=text)) is tokens
 
 
 def step(model, images, tokens):

@@ -79,13 +79,30 @@ def test_differences_say_what_is_distinguishable(runs):
     assert found.loc[(mrs, full), "mR difference"] in ("+0.00", "−0.00")  # the same hits, seed by seed
     assert found.loc[(mrs, full), "Distinguishable"] == "no"
     sentence = comparison.sentence(frame)
-    assert sentence == "Not distinguishable at the 95% level from Full fine-tuning: MRS-Adapter."
+    assert sentence.startswith("Not distinguishable at the 95% level from Full fine-tuning: MRS-Adapter.")
+    assert sentence.endswith("not adjusted for 4 comparisons.")
 
 
-def test_methods_without_a_common_seed_cannot_be_paired(tmp_path):
+def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
     runs = [fake_run(tmp_path, 0.5, method="full", seed=1), fake_run(tmp_path, 0.5, method="mrs", seed=2)]
-    with pytest.raises(ValueError, match="no seed in common"):
-        comparison.differences(groups := comparison.by_method(runs), list(groups))
+    groups = comparison.by_method(runs)
+    frame = comparison.differences(groups, list(groups))
+    assert frame["Distinguishable"].tolist() == ["no common seed"] * 2
+    assert comparison.sentence(frame) == "No two rows could be compared."
+
+
+def test_where_the_reference_failed_there_is_still_a_table(runs):
+    groups = comparison.by_method(runs[:1])
+    frame = comparison.differences(groups, [])
+    assert frame.empty and comparison.sentence(frame) == "No two rows could be compared."
+    figures.plot_cost(comparison.summary(groups))
+
+
+def test_a_learning_rate_that_lost_a_seed_is_not_chosen(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, method="mrs", seed=seed, learning_rate=1e-3) for seed in (2, 3)]
+    runs.append(fake_run(tmp_path, 0.5, method="mrs", seed=2, learning_rate=1e-2))
+    runs[-1].metrics["history"][-1]["validation_mr"] = 99.0  # and the other seed diverged
+    assert {run.config.learning_rate for run in comparison.choose_learning_rates(runs)} == {1e-3}
 
 
 def test_failed_runs_have_their_row_their_reason_and_their_sentence(runs):

@@ -141,9 +141,64 @@ def test_changed_data_under_the_same_name_is_noticed(world, tmp_path):
         experiment.run(short, **places)
 
 
+def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeypatch):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.retrieval, "per_image_hits", lambda *_: 1 / 0)  # after training
+        with pytest.raises(ZeroDivisionError):
+            experiment.run(CONFIG, **places)
+    captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
+    lines = captions.read_text().splitlines()
+    captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was begun with another data\)"):
+        experiment.run(CONFIG, **places)
+
+
+def test_redrawn_images_under_the_same_names_are_noticed(world, tmp_path):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    experiment.run(CONFIG.zero_shot(), **places)
+    image = embedded.dataset("scenes-mini", tmp_path / "data").test.images[0]
+    image.write_bytes(image.read_bytes() + b" ")
+    with pytest.raises(ConfigError, match="made with another images under the same name"):
+        experiment.run(CONFIG.zero_shot(), **places)
+
+
+def test_a_run_is_read_by_its_folder_and_never_trained(world, finished, tmp_path):
+    assert experiment.open_run(finished.folder, world["data_root"]).metrics == finished.metrics
+    renamed = shutil.copytree(finished.folder, tmp_path / "best")
+    with pytest.raises(ConfigError, match=f"keeps its configuration under {CONFIG.hash}"):
+        experiment.open_run(renamed, world["data_root"])
+    (renamed / "config.json").write_text('{"lr": 1.0}')
+    with pytest.raises(ConfigError, match=r"config\.json is missing or of another version"):
+        experiment.open_run(renamed, world["data_root"])
+
+
+def test_a_part_of_the_training_images_is_drawn_at_random_and_nested(world):
+    train = embedded.dataset("scenes-mini", world["data_root"]).train
+    small, large = (experiment._draw(train, count, seed=2).images for count in (6, 12))
+    assert set(small) < set(large) < set(train.images)
+    assert list(large) == [image for image in train.images if image in large]
+    assert large != train.images[:12] and large != experiment._draw(train, 12, seed=3).images
+    assert experiment._draw(train, 0, seed=2) is train
+
+
+def test_a_queue_is_as_wide_as_what_the_method_embeds(world, tmp_path):
+    probe = CONFIG.replace(method="linear_probe", method_options={}, queue_size=16, epochs=1)
+    assert "queue" in experiment.run(probe, **elsewhere(world, tmp_path)).metrics["history"][1]["loss"]
+
+
+def test_scene_labels_need_scenes(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.scene_labels, "seen_classes", lambda _: [])
+    with pytest.raises(ConfigError, match="no training image has a scene label"):
+        experiment.run(CONFIG.replace(scene_probability=0.5), **elsewhere(world, tmp_path))
+
+
 @pytest.mark.parametrize(
     ("changes", "device", "message"),
     [
+        ({"backbone": "ViT-B-32"}, "auto", "its weights would be random; set pretrained"),
         ({"method": "msr"}, "auto", "unknown method"),
         ({"method_options": {"rank": 3}}, "auto", "unknown rank"),
         ({}, "tpu9", "device 'tpu9'"),

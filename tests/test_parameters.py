@@ -82,9 +82,10 @@ def test_hash_depends_on_every_field_and_on_nothing_else():
         assert changed.hash != base.hash, field.name
 
 
-def test_a_backbone_folder_has_one_name_however_it_is_written():
+def test_a_folder_has_one_name_however_it_is_written():
     names = {RunConfig(backbone=name).backbone for name in ("runs/x", "./runs/x", f"{ROOT}/runs/x", "local-dir:runs/x")}
     assert names == {"runs/x"}
+    assert RunConfig(dataset=str(ROOT / "mine" / "rsicd_precomp")).dataset == "mine/rsicd_precomp"
     assert RunConfig(backbone="hf-hub:org/repo").backbone == "hf-hub:org/repo"
     assert RunConfig(backbone="ViT-B-32-quickgelu").backbone == "ViT-B-32-quickgelu"
 

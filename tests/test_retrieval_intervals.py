@@ -139,6 +139,15 @@ def test_an_interval_over_seeds_widens_with_their_spread():
     assert bootstrap(seed_tables(1, 0.0)) == bootstrap(seed_tables(1, 0.0)[0])
 
 
+def test_an_interval_over_seeds_alone_is_that_of_their_mean():
+    rates = np.array([0.3, 0.36, 0.44, 0.5, 0.6])
+    tables = np.broadcast_to(rates[:, None, None], (5, 50, 7)).copy()
+    tables[..., 6] = 1
+    low, high = bootstrap(tables, samples=4000)["mr"]
+    standard_error = 100 * rates.std(ddof=1) / np.sqrt(5)
+    assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.05)
+
+
 def test_a_difference_is_paired_by_seed():
     tables = seed_tables(5, 0.2)
     tables[:, :40, 0] = 0.0

@@ -3,7 +3,7 @@
     model = attach(clip, "mrs", bottleneck=64)
     model.encode_image(images, normalize=True)
     model.save("adapter.safetensors")
-    model = load(clip, "adapter.safetensors")
+    model = load(backbone.load("ViT-B-32-quickgelu", "openai").clip, "adapter.safetensors")
 
 A new method is a file with a :class:`~petl_core.adapters.base.Method` and a line below::
 

@@ -74,7 +74,7 @@ def resblocks(tower: nn.Module) -> nn.ModuleList:
         ConfigError: for a tower that is not built of open_clip's own blocks.
     """
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
-    if blocks is None or not all(isinstance(block, ResidualAttentionBlock | AdaptedBlock) for block in blocks):
+    if blocks is None or not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
         raise ConfigError(
             f"this method adapts open_clip's residual blocks, and {type(tower).__name__} has none; "
             "choose a method that works on embeddings or on tapped tokens"

@@ -11,6 +11,8 @@ from petl_core.adapters.base import SideMethod
 
 @dataclass(frozen=True)
 class LinearProbeOptions:
+    """The size of the probe."""
+
     width: int = 0  # of the joint space; 0 is twice the embedding's
 
     def __post_init__(self):
@@ -50,6 +52,8 @@ class LinearProbe(SideMethod):
 
 @dataclass(frozen=True)
 class CLIPAdapterOptions:
+    """As released."""
+
     reduction: int = 2
     ratio: float = 0.2  # of the adapted embedding in the mix
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petl_core.data.errors import broken
+from petl_core.parameters import resolve
 
 CAPTIONS_PER_IMAGE = 5  # the release's lists; the JSON layout takes any number
 RELEASE_FILES = ("train_filename.txt", "train_caps.txt", "test_filename.txt", "test_caps.txt")
@@ -25,9 +26,9 @@ class Entry(NamedTuple):
 
 
 def locate(name: Path, root: Path) -> Path:
-    """The release's folder or the JSON file."""
+    """The release's folder or the JSON file; a relative path is looked for under ``root``, then the project's root."""
     names = (f"{name.name}_precomp", name.name, f"dataset_{name.name}.json")
-    found = find((root / name).parent, *names) or find(name.parent, *names)
+    found = find((root / name).parent, *names) or find(resolve(name).parent, *names)
     if found is None:
         remedy = "data/README.md says where to get the data sets and how to lay them out"
         raise broken((root / name).parent, f"holds none of {', '.join(names)}", remedy)
