@@ -46,6 +46,8 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RetrievalData:
+    """A data set's two splits, as released."""
+
     name: str
     root: Path  # the data set's own folder
     train: Split  # training + validation, as released
