@@ -6,9 +6,10 @@ BIN := .venv/bin
 SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime params --rerun-incomplete --keep-going --show-failed-logs --quiet host
 # Threads that spin while they wait would slow down runs that share a machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+SECTION ?= study
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full plan tables unlock test lint lab clean
+.PHONY: help install study ablations full plan section redraw tables unlock test lint lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -33,9 +34,15 @@ full: install  ## run everything at five seeds, methods at several learning rate
 	$(SNAKEMAKE) --config section=full
 	$(SNAKEMAKE) --config section=ablations
 
-SECTION ?= study
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
 	@$(SNAKEMAKE) --dry-run --config section=$(SECTION) | awk '/^Job stats/ {shown++} shown == 1; /^total/ {shown++}'
+
+section: install  ## run a section of your own in study.yaml: make section SECTION=mine
+	$(SNAKEMAKE) --config section=$(SECTION)
+
+redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study
+	rm -f runs/notebooks/$(SECTION)/*.ipynb
+	$(SNAKEMAKE) --config section=$(SECTION)
 
 tables: install  ## draw a section from the runs that are there, naming the others: make tables SECTION=full
 	$(SNAKEMAKE) --config section=$(SECTION) train=False

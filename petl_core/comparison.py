@@ -153,11 +153,16 @@ def conditions(runs: Sequence[Run]) -> str:
     """What a caption must say of how its figures came about."""
     trained = [run for run in runs if run.config.epochs]
     images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
+    of_row: dict[str, set[int]] = {}
+    for run in trained:
+        of_row.setdefault(run.config.replace(seed=0).hash, set()).add(run.config.seed)
+    fewest = min(map(len, of_row.values()), default=0)
     named = f"mean over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {', '.join(map(str, seeds))}"
+    some = f" (some rows have {fewest} of them)" if fewest < len(seeds) else ""
+    over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
     return (
-        f"recalls (%) on {images} test images, {named}, with 95% intervals from a bootstrap over seeds and test "
-        "images; epoch chosen on validation. "
-        + ("Fewer than 5 seeds: read the intervals as too narrow." if len(seeds) < 5 else "")
+        f"recalls (%) on {images} test images, {named}{some}, with 95% intervals from a bootstrap over {over}; epoch "
+        "chosen on validation. " + ("Fewer than 5 seeds: read the intervals as too narrow." if fewest < 5 else "")
     ).strip()
 
 
@@ -175,14 +180,29 @@ def cost(runs: Sequence[Run]) -> pd.DataFrame:
                 "Trained parameters": run.metrics["parameters"]["trained"],
                 "Learning rate": run.config.learning_rate if epochs else float("nan"),
                 "Chosen epoch": f"{run.metrics['chosen_epoch']}/{run.config.epochs}",
-                "Seconds per epoch": round(per_epoch, 1),
-                "Images per second": round(run.metrics["images"]["train"] / per_epoch, 1) if epochs else float("nan"),
-                "Peak memory (MiB)": round(run.metrics.get("peak_memory_mib", np.nan), 0) if epochs else float("nan"),
-                "Validation mR": round(validation_mr(run), 2) if epochs else float("nan"),
-                "Test mR": round(run.metrics["scores"]["strict"]["mr"], 2),
+                "Seconds per epoch": per_epoch,
+                "Images per second": run.metrics["images"]["train"] / per_epoch if epochs else float("nan"),
+                "Peak memory (MiB)": run.metrics.get("peak_memory_mib", np.nan) if epochs else float("nan"),
+                "Validation mR": validation_mr(run) if epochs else float("nan"),
+                "Test mR": run.metrics["scores"]["strict"]["mr"],
             }
         )
     return pd.DataFrame(rows)
+
+
+def readable_cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of :func:`cost` to print."""
+    formats = {
+        "Trained parameters": "{:,}",
+        "Learning rate": "{:g}",
+        "Seconds per epoch": "{:.3g}",
+        "Images per second": "{:,.0f}",
+        "Peak memory (MiB)": "{:,.0f}",
+        "Validation mR": "{:.2f}",
+        "Test mR": "{:.2f}",
+    }
+    shown = {name: frame[name].map(form.format).replace("nan", "–") for name, form in formats.items()}
+    return frame.assign(**shown)
 
 
 def _paired(ours: list[Run], theirs: list[Run]) -> tuple[np.ndarray, np.ndarray] | None:

@@ -149,7 +149,7 @@ def plot_recalls(summary: pd.DataFrame) -> Figure:
 def plot_cost(summary: pd.DataFrame) -> Figure:
     """mR against trained parameters (log axis, with a place for none), with 95 % intervals.
 
-    Methods of nearly equal size are moved apart, by less than a marker's width each, where they would hide one another.
+    Methods of nearly equal size are moved apart, by a few points at most, where they would hide one another.
     """
     figure, axes = mpl.pyplot.subplots(figsize=(TWO_COLUMNS, max(2.8, 0.6 + 0.19 * len(summary))))
     trained = summary.loc[summary["parameters"] > 0, "parameters"]
@@ -181,7 +181,7 @@ def _aside(sizes: pd.Series) -> np.ndarray:
     new = np.concatenate([[True], ordered[1:] > 1.25 * ordered[:-1]])
     steps = np.empty(len(sizes))
     for places in np.split(order, np.flatnonzero(new)[1:]):
-        steps[places] = np.arange(len(places)) - (len(places) - 1) / 2
+        steps[places] = (np.arange(len(places)) - (len(places) - 1) / 2) * min(1, 4 / len(places))
     return steps
 
 

@@ -92,3 +92,21 @@ def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list
             for layer, w in enumerate(weights)
         ]
     return pd.DataFrame(rows)
+
+
+def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
+    """A frame of :func:`target_focus` as means over images: Layer, Target, Background, Difference, 95% interval."""
+    rows = []
+    for layer, part in focus.groupby("layer"):
+        difference = part["target"] - part["background"]
+        margin = 1.96 * difference.sem()
+        rows.append(
+            {
+                "Layer": layer,
+                "Target": part["target"].mean(),
+                "Background": part["background"].mean(),
+                "Difference": difference.mean(),
+                "95% interval": f"[{difference.mean() - margin:+.3f}, {difference.mean() + margin:+.3f}]",
+            }
+        )
+    return pd.DataFrame(rows)

@@ -176,4 +176,5 @@ def _by_age(modality: str, ages, cosines: pd.Series, bins: int) -> pd.DataFrame:
     width = -(-int(ages.max()) // bins)
     table = cosines.groupby((ages - 1) // width * width + 1).agg(cosine="mean", count="size")
     table = table.rename_axis("age_from").reset_index()
-    return table.assign(modality=modality, age_to=table["age_from"] + width - 1)[DRIFT_COLUMNS]
+    age_to = (table["age_from"] + width - 1).clip(upper=int(ages.max()))
+    return table.assign(modality=modality, age_to=age_to)[DRIFT_COLUMNS]

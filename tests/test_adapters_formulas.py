@@ -59,6 +59,16 @@ def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, mod
 
         return block_by_hand(block, x, serial_of(weights[2]), serial_of(weights[3]), nothing, nothing)
 
+    if name == "mrs":
+
+        def beside_mlp(_, x):
+            w = weights[1]
+            z = torch.relu(linear(x, w[f"down.{modality}.weight"], w[f"down.{modality}.bias"]))
+            own = linear(z, w[f"up.{modality}.weight"], w[f"up.{modality}.bias"])
+            return torch.cat([own, linear(z, w["up_shared.weight"], w["up_shared.bias"])], dim=-1)
+
+        return block_by_hand(block, x, same, same, nothing, beside_mlp)
+
     assert name == "uniadapter"
 
     def beside(_, x):
@@ -71,7 +81,7 @@ def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, mod
 
 
 @pytest.mark.parametrize("modality", ["visual", "text"])
-@pytest.mark.parametrize("name", ["adapter", "adaptformer", "cross_modal", "uniadapter"])
+@pytest.mark.parametrize("name", ["adapter", "adaptformer", "cross_modal", "uniadapter", "mrs"])
 @torch.no_grad()
 def test_block_follows_the_formula(clip, name, modality):
     model = randomise(adapters.attach(clip, name, shared=False))

@@ -173,3 +173,14 @@ def test_learning_rates_are_chosen_on_validation_alone(tmp_path):
         run.metrics["history"][1]["validation_mr"] = 50.0  # better on validation, worse on test
     other = fake_run(tmp_path, 0.5, method="full", seed=2)
     assert comparison.choose_learning_rates([*slow, other, *fast]) == [*fast, other]
+
+
+def test_costs_are_printed_with_units_and_without_nan(runs):
+    table = comparison.readable_cost(comparison.cost(runs)).set_index("Method")
+    zero_shot, trained = table.iloc[0], table.iloc[1]
+    assert zero_shot["Seconds per epoch"] == zero_shot["Validation mR"] == "–"
+    assert (trained["Trained parameters"], trained["Seconds per epoch"], trained["Images per second"]) == (
+        "1,000",
+        "2",
+        "40",
+    )

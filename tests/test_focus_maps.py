@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import open_clip
+import pandas as pd
 import pytest
 import torch
 from conftest import tiny_clip
@@ -86,3 +87,10 @@ def test_trained_focus_lies_on_planted_small_targets():
     difference = (on_target - background).mean(dim=1)
     assert difference.mean() > 0.1
     assert difference.mean() > 5 * difference.std() / math.sqrt(200)
+
+
+def test_layers_are_summed_up_over_images():
+    focus = pd.DataFrame({"layer": [1, 2] * 3, "target": [0.5, 0.1] * 3, "background": [0.2, 0.3] * 3})
+    table = focus_plots.by_layer(focus).set_index("Layer")
+    assert table["Difference"].round(6).tolist() == [0.3, -0.2]
+    assert table.loc[1, "95% interval"] == "[+0.300, +0.300]"
