@@ -5,6 +5,7 @@ import copy
 import open_clip
 import pytest
 import torch
+import transformers
 from open_clip.hf_model import HFTextEncoder
 from open_clip.model import CustomTextCLIP
 from small_clips import CONTEXT, SHAPES, VOCABULARY, captions, changed, embed, images_for, step, tiny
@@ -23,7 +24,6 @@ def clip(request):
 
 
 def with_hugging_face_text() -> CustomTextCLIP:
-    transformers = pytest.importorskip("transformers")
     clip = tiny()
     config = transformers.BertConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2)
     clip.text = HFTextEncoder("", clip.text.output_dim, config, pooler_type="mean_pooler", proj_type="linear")
