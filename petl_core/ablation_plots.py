@@ -99,7 +99,9 @@ def _levels(column: pd.Series) -> list:
 def _parts(frame: pd.DataFrame, panels: str) -> dict[str, pd.DataFrame]:
     """The frame by the values of a factor; rows without one belong to every part."""
     levels = _levels(frame[panels]) if panels else []
-    return {text(level): frame[(frame[panels] == level) | frame[panels].isna()] for level in levels} or {"": frame}
+    headings = [level if isinstance(level, str) else f"{title(panels).lower()} {text(level)}" for level in levels]
+    parts = [frame[(frame[panels] == level) | frame[panels].isna()] for level in levels]
+    return dict(zip(map(text, headings), parts, strict=True)) or {"": frame}
 
 
 def _whiskers(points: pd.DataFrame) -> np.ndarray:
