@@ -85,6 +85,7 @@ def plot_drift(frame: pd.DataFrame, hue: str) -> Figure:
                 dashes = DASHES[i % len(DASHES)]
                 axes.plot(run["age"], run["cosine"], linestyle=dashes, label=text(level), **_style(i))
         axes.set(xlabel="age (steps)", title=f"{modality}s")
+        axes.ticklabel_format(axis="y", useOffset=False)
     grid[0].set_ylabel("cosine to a fresh encoding")
     _legend(figure, hue)
     return figure
