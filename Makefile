@@ -41,8 +41,7 @@ section: install  ## run a section of your own in study.yaml: make section SECTI
 	$(SNAKEMAKE) --config section=$(SECTION)
 
 redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study
-	rm -f runs/notebooks/$(SECTION)/*.ipynb
-	$(SNAKEMAKE) --config section=$(SECTION)
+	$(SNAKEMAKE) --config section=$(SECTION) --forcerun notebook report
 
 tables: install  ## draw a section from the runs that are there, naming the others: make tables SECTION=full
 	$(SNAKEMAKE) --config section=$(SECTION) train=False
