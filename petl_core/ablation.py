@@ -75,8 +75,7 @@ def by_factors(runs: Iterable[Run], factors: Sequence[str]) -> Groups:
         ValueError: runs on different data, or runs of one group that differ in more than their seed.
     """
     runs = list(runs)
-    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
-        raise ValueError("these runs were tested on different data sets; compare runs on one")
+    comparison.check_one_data_set(runs)
     groups: Groups = {}
     for run in runs:
         groups.setdefault(_name(run, factors), []).append(run)

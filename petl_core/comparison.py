@@ -20,8 +20,7 @@ def by_method(runs: Sequence[Run], name: Callable[[Run], str] = label) -> Groups
     Raises:
         ValueError: runs on different data, or two different configurations under one label.
     """
-    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
-        raise ValueError("these runs were tested on different data sets; compare runs on one")
+    check_one_data_set(runs)
     groups: Groups = {}
     for run in runs:
         groups.setdefault(name(run), []).append(run)
@@ -30,6 +29,12 @@ def by_method(runs: Sequence[Run], name: Callable[[Run], str] = label) -> Groups
             raise ValueError(f"{group}: runs differ in more than their seed; compare them in separate groups")
         members.sort(key=lambda run: run.config.seed)
     return groups
+
+
+def check_one_data_set(runs: Sequence[Run]) -> None:
+    """Raises ValueError for runs that were tested on different data."""
+    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
+        raise ValueError("these runs were tested on different data sets; compare runs on one")
 
 
 def choose_learning_rates(runs: Sequence[Run]) -> list[Run]:

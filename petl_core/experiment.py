@@ -300,7 +300,7 @@ def _read(folder: Path, config: RunConfig, inputs: dict) -> Run:
     for name, digest in inputs.items():
         if metrics["inputs"][name] != digest:
             raise ConfigError(
-                f"run {folder} was made with another {name} under the same name ({metrics['inputs'][name]}, now "
+                f"run {folder} was made with other {name} under the same name ({metrics['inputs'][name]}, now "
                 f"{digest}); delete the folder to run it again, or choose another runs_root"
             )
     return Run(folder, config, metrics)

@@ -87,7 +87,7 @@ def _resume(path: Path, identity: dict[str, str], model, optimizer, queue, devic
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         if changed := [name for name, value in identity.items() if state["identity"].get(name) != value]:
-            raise ValueError(f"it was begun with another {', '.join(changed)}")
+            raise ValueError(f"it was begun with other {', '.join(changed)}")
         model.load_state_dict(state["weights"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         queue.load_state_dict(state["queue"])

@@ -44,6 +44,13 @@ def environment(device: torch.device) -> dict:
     }
 
 
+def timed_on(device: str) -> str:
+    """What a caption must say of the machine that times were taken on: the GPU's name, or how many CPU threads."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"CPU threads: {torch.get_num_threads()}"
+
+
 class PeakMemory:
     """The most memory in use since construction, in MiB: of the GPU, or of this process where there is none.
 

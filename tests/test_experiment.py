@@ -137,7 +137,7 @@ def test_changed_data_under_the_same_name_is_noticed(world, tmp_path):
     captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
     lines = captions.read_text().splitlines()
     captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
-    with pytest.raises(ConfigError, match="made with another data under the same name"):
+    with pytest.raises(ConfigError, match="made with other data under the same name"):
         experiment.run(short, **places)
 
 
@@ -151,7 +151,7 @@ def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeyp
     captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
     lines = captions.read_text().splitlines()
     captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
-    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was begun with another data\)"):
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was begun with other data\)"):
         experiment.run(CONFIG, **places)
 
 
@@ -161,7 +161,7 @@ def test_redrawn_images_under_the_same_names_are_noticed(world, tmp_path):
     experiment.run(CONFIG.zero_shot(), **places)
     image = embedded.dataset("scenes-mini", tmp_path / "data").test.images[0]
     image.write_bytes(image.read_bytes() + b" ")
-    with pytest.raises(ConfigError, match="made with another images under the same name"):
+    with pytest.raises(ConfigError, match="made with other images under the same name"):
         experiment.run(CONFIG.zero_shot(), **places)
 
 
