@@ -114,8 +114,9 @@ def train_notebook_that_dies(folder):
     cell = next(cell for cell in notebook.cells if "config = RunConfig(" in cell.source)
     cell.source += """
 import os, pathlib
-if method == "bitfit" or method == "lora" and not pathlib.Path("died").exists():
-    experiment.retrieval.per_image_hits = lambda *_: (pathlib.Path("died").touch(), os._exit(137))"""
+died = pathlib.Path(f"{method}.died")
+if method == "bitfit" or method == "lora" and not died.exists():
+    experiment.retrieval.per_image_hits = lambda *_: (died.touch(), os._exit(137))"""
     nbformat.write(notebook, path)
 
 
@@ -140,6 +141,7 @@ def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
     assert "loss" in json.loads((folders["full"] / "failed.json").read_text())["reason"]
     finished = {method for method, folder in folders.items() if (folder / "metrics.json").exists()}
     assert finished == {"lora", "mrs"}
+    assert (tmp_path / "lora.died").exists() and (tmp_path / "bitfit.died").exists()
     assert "resuming" in (folders["lora"] / "03_train.ipynb").read_text()
     assert {name for name in table.index if table[name] == "failed"} == {
         "Full fine-tuning + HMMC (InfoNCE)",
