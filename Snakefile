@@ -108,8 +108,8 @@ rule notebook:
         "notebook {wildcards.name}"
     params:
         values=lambda wildcards: as_parameters(STUDY.notebooks[wildcards.name]),
-    # What is timed, or uses every core, runs alone.
-    threads: lambda wildcards: CORES if wildcards.name in ("02_pretrain", "05_efficiency", "08_queue") else 1
+    # What is timed runs alone.
+    threads: lambda wildcards: CORES if wildcards.name in ("05_efficiency", "08_queue") else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def is_done(folder: Path, config: PretrainConfig) -> bool:
 def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progress: bool = False) -> dict:
     """Train a CLIP on ``dataset`` and write it to ``folder``; returns the content of its ``pretrain.json``.
 
-    That file is written last, so where it stands the backbone is whole.
+    That file is written last, so where it stands the backbone is whole. One thread trains, so that machines with more
+    cores make the same backbone.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +89,8 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
         write_json(folder / "open_clip_config.json", config.model())
         model, frozen = _build(config, folder)
         train = training.prepare(dataset.train, frozen, progress)
-        history = _train(config, model, frozen, train, progress)
+        with _one_thread():
+            history = _train(config, model, frozen, train, progress)
         weights = {name: tensor.contiguous() for name, tensor in model.clip.state_dict().items()}
         write_atomically(folder / "open_clip_model.safetensors", lambda path: save_file(weights, path))
         test = training.prepare(dataset.test, frozen, progress)
@@ -101,6 +104,17 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
         }
         write_json(folder / "pretrain.json", report)
         return report
+
+
+@contextmanager
+def _one_thread():
+    """How many threads share a sum decides its last digits, and with them every figure of the study."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _build(config: PretrainConfig, folder: Path) -> tuple[AdaptedCLIP, backbone.Backbone]:

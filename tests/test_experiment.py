@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from petl_core import embedded, experiment, gallery, training
+from petl_core import data, embedded, experiment, gallery, scenes, training
 from petl_core.config import RunConfig
 from petl_core.data import DataError
 from petl_core.parameters import ConfigError
@@ -247,7 +247,7 @@ def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path
     assert not record.exists()
 
 
-def test_pretraining_is_repeatable_and_refuses_another_recipe(world, tmp_path):
+def test_pretraining_is_repeatable_and_refuses_another_recipe(world, finished, tmp_path):
     recipe = embedded.BACKBONES["mini"]
     data = embedded.dataset("natural-mini", world["data_root"])
     pretrain(recipe, data, tmp_path / "again")
@@ -258,6 +258,22 @@ def test_pretraining_is_repeatable_and_refuses_another_recipe(world, tmp_path):
     assert weights[0] == weights[1]
     with pytest.raises(ConfigError, match="another recipe"):
         is_done(tmp_path / "again", PretrainConfig("natural-mini"))
+
+
+def test_pretraining_does_not_depend_on_the_number_of_threads(tmp_path):
+    scenes.write(tmp_path, "natural", domain="natural", train=256, test=10, size=32)
+    recipe = PretrainConfig("natural", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
+    weights, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            folder = tmp_path / str(threads)
+            pretrain(recipe, data.load("natural", tmp_path), folder)
+            assert torch.get_num_threads() == threads
+            weights.append((folder / "open_clip_model.safetensors").read_bytes())
+    finally:
+        torch.set_num_threads(before)
+    assert weights[0] == weights[1]
 
 
 def test_epochs_visit_every_image_or_every_caption_once():
