@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from petl_core import study
+from petl_core.runs import study
 
 
 configfile: "study.yaml"

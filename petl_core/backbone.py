@@ -16,7 +16,8 @@ from torch import nn
 from tqdm import tqdm
 
 from petl_core import data
-from petl_core.parameters import ConfigError, resolve
+from petl_core.paths import resolve
+from petl_core.validation import ConfigError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

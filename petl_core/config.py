@@ -5,8 +5,9 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 
-from petl_core import scene_labels
-from petl_core.parameters import ROOT, ConfigError, check_types, resolve
+from petl_core.data import scene_labels
+from petl_core.paths import ROOT, resolve
+from petl_core.validation import ConfigError, check_types
 
 RECIPE = 2  # raised whenever the same configuration would train differently, so that old runs are not reused
 

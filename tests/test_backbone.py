@@ -4,13 +4,13 @@ import open_clip
 import pytest
 import torch
 from conftest import tiny_clip
+from drawn_scenes import write
 from PIL import Image
 from safetensors.torch import save_file
 
 from petl_core import backbone
-from petl_core.parameters import ConfigError
-from petl_core.pretrain import PretrainConfig
-from petl_core.scenes import write
+from petl_core.training.pretraining import PretrainConfig
+from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

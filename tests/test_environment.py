@@ -3,7 +3,7 @@ import tomllib
 
 import yaml
 
-from petl_core.parameters import ROOT
+from petl_core.paths import ROOT
 
 
 def pins(*extras: str) -> list[str]:

@@ -8,7 +8,7 @@ import papermill
 import pytest
 
 from petl_core.config import RunConfig
-from petl_core.parameters import ROOT
+from petl_core.paths import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -26,7 +26,7 @@ def test_notebook_keeps_to_the_conventions(path):
         statement = ast.parse(line).body[0]
         assert isinstance(statement, ast.AnnAssign) and "#" in line, f"{line}: annotate and explain it"
         ast.literal_eval(statement.value)
-    assert "checked(globals())" in second.source
+    assert "check_parameters(globals())" in second.source
     assert any("assert " in cell.source for cell in cells)
     for cell in cells:
         assert cell.source.count("\n") < 40

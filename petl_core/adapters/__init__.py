@@ -46,7 +46,7 @@ from petl_core.adapters.mrs import MRSAdapter
 from petl_core.adapters.prompts import VPT, CoOp, VLPrompt
 from petl_core.adapters.references import FullFineTuning, ZeroShot
 from petl_core.adapters.uniadapter import UniAdapter
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 __all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check", "load", "second_view"]
 

@@ -15,7 +15,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from petl_core import backbone
 from petl_core.files import write_atomically
-from petl_core.parameters import ConfigError, check_types
+from petl_core.validation import ConfigError, check_types
 
 
 @dataclass(frozen=True)

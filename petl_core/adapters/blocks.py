@@ -7,7 +7,7 @@ import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import nn
 
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 Site = Callable[[torch.Tensor], torch.Tensor]  # (B, N, width) -> (B, N, width)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import gelu
 from petl_core.adapters.base import Method
 from petl_core.adapters.blocks import Site, adapt_blocks
 from petl_core.adapters.bottleneck import down_projection, instance_widths, towers, up_projection
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from petl_core.adapters.base import AdaptedCLIP, SideMethod
 from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
 from petl_core.backbone import blocks_of, width_of
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 MLP_RATIO = 2
 

@@ -11,7 +11,7 @@ from petl_core.adapters.base import SideMethod
 from petl_core.adapters.blocks import resblocks, width
 from petl_core.adapters.bottleneck import down_projection, towers, up_projection
 from petl_core.adapters.taps import TowerTaps
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 GATE_TEMPERATURE = 0.1
 

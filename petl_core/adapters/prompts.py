@@ -12,7 +12,7 @@ from torch import nn
 
 from petl_core.adapters.base import Method
 from petl_core.adapters.blocks import resblocks, width
-from petl_core.parameters import ConfigError
+from petl_core.validation import ConfigError
 
 
 @dataclass(frozen=True)

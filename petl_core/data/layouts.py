@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from petl_core.data.errors import broken
-from petl_core.parameters import resolve
+from petl_core.paths import resolve
 
 CAPTIONS_PER_IMAGE = 5  # the release's lists; the JSON layout takes any number
 RELEASE_FILES = ("train_filename.txt", "train_caps.txt", "test_filename.txt", "test_caps.txt")

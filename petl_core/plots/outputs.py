@@ -1,0 +1,108 @@
+"""Figures and tables on disk, each with the notebook, the runs and the git revision that it came from."""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+import pandas as pd
+from matplotlib.figure import Figure
+
+from petl_core.files import read_json, write_atomically, write_json
+from petl_core.paths import ROOT, resolve
+from petl_core.runs import provenance
+from petl_core.runs.experiment import Run
+
+MANIFEST = "manifest.json"
+
+
+class Outputs:
+    """What a notebook leaves in a folder; with an empty folder, nothing is written.
+
+    ``folder/manifest.json`` has an entry for each, by its PNG or CSV: notebook, its parameters, the runs behind it,
+    git revision, caption and files with their SHA-256; and the configuration of each run.
+
+    Args:
+        folder: where to write; relative to the project's root.
+        notebook: name of the notebook that writes.
+        parameters: of the notebook.
+        runs: those that its outputs are made from.
+    """
+
+    def __init__(self, folder: str | Path, notebook: str, parameters: dict, runs: Sequence[Run] = ()):
+        self._folder = resolve(folder) if str(folder) else None
+        self._source = {
+            "notebook": notebook,
+            "revision": provenance.revision(),
+            "parameters": {name: _portable(value) for name, value in parameters.items()},
+            "runs": [run.config.hash for run in runs],
+        }
+        self._configs = {run.config.hash: dataclasses.asdict(run.config) for run in runs}
+
+    def figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Write ``name.pdf`` and ``name.png``."""
+        if self._folder is None:
+            return
+        for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
+            write_atomically(
+                self._folder / f"{name}{suffix}",
+                lambda path, metadata=metadata: figure.savefig(path, metadata=metadata),
+            )
+        self._record(name, caption, (".png", ".pdf"))
+
+    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
+        """Write ``name.csv``, ``.md`` and ``.tex`` (booktabs)."""
+        if self._folder is None:
+            return
+        text = table.astype(str)
+        latex = text.to_latex(index=False, escape=True, caption=_escape(caption), label=f"tab:{name}", position="t")
+        contents = {
+            ".csv": table.to_csv(index=False, lineterminator="\n"),
+            ".md": f"{caption}\n\n{text.to_markdown(index=False, disable_numparse=True)}\n",
+            ".tex": latex.replace("→", r"$\rightarrow$").replace("−", "$-$").replace("†", r"$\dagger$"),
+        }
+        for suffix, content in contents.items():
+            write_atomically(
+                self._folder / f"{name}{suffix}",
+                lambda path, content=content: path.write_text(content, encoding="utf-8"),
+            )
+        self._record(name, caption, tuple(contents))
+
+    def _record(self, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
+        files = {f"{name}{suffix}": digest(self._folder / f"{name}{suffix}") for suffix in suffixes}
+        with filelock.FileLock(self._folder / ".manifest.lock"):  # notebooks write in parallel
+            manifest = read_manifest(self._folder)
+            outputs = {
+                main: entry
+                for main, entry in manifest["outputs"].items()
+                if main not in files and all((self._folder / file).exists() for file in entry["files"])
+            }
+            outputs[next(iter(files))] = {**self._source, "caption": caption, "files": files}
+            configs = manifest["configs"] | self._configs
+            used = {run for entry in outputs.values() for run in entry["runs"]}
+            content = {
+                "outputs": dict(sorted(outputs.items(), key=lambda item: item[1]["notebook"])),
+                "configs": {run: configs[run] for run in sorted(used)},
+            }
+            write_json(self._folder / MANIFEST, content)
+
+
+def read_manifest(folder: str | Path) -> dict:
+    """``outputs`` by main file and ``configs`` by run of a folder; both empty where nothing was written yet."""
+    path = resolve(folder) / MANIFEST
+    return read_json(path) if path.exists() else {"outputs": {}, "configs": {}}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as the manifest has it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _portable(value):
+    """Paths inside the project relative to its root, so that a manifest reads the same everywhere."""
+    return value.replace(f"{ROOT}/", "") if isinstance(value, str) else value
+
+
+def _escape(text: str) -> str:
+    return "".join(f"\\{character}" if character in "%&_#$" else character for character in text)

@@ -1,0 +1,98 @@
+"""All outputs of a folder on one page, from its manifest."""
+
+import base64
+import html
+import json
+import os
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from petl_core.paths import ROOT, resolve
+from petl_core.plots.outputs import digest, read_manifest
+from petl_core.validation import ConfigError
+
+
+def by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
+    """The manifest's entries by notebook, notebooks in their order.
+
+    Raises:
+        ConfigError: the folder has no manifest.
+    """
+    outputs = read_manifest(folder)["outputs"]
+    if not outputs:
+        raise ConfigError(f"{resolve(folder)} holds no manifest.json: run `make study`, or another section, first")
+    notebooks: dict[str, dict[str, dict]] = {}
+    for main, entry in sorted(outputs.items(), key=lambda item: item[1]["notebook"]):
+        notebooks.setdefault(entry["notebook"], {})[main] = entry
+    return notebooks
+
+
+def changed(folder: str | Path) -> list[str]:
+    """Files that are missing or no longer what their notebook wrote."""
+    files = {file: sha for entry in read_manifest(folder)["outputs"].values() for file, sha in entry["files"].items()}
+    paths = {file: resolve(folder) / file for file in files}
+    return [file for file, sha in files.items() if not paths[file].exists() or digest(paths[file]) != sha]
+
+
+def sources(folder: str | Path) -> pd.DataFrame:
+    """One row a figure or table: where it came from."""
+    rows = [
+        {"File": main, "Notebook": entry["notebook"], "Runs": len(entry["runs"]), "Revision": entry["revision"]}
+        for entries in by_notebook(folder).values()
+        for main, entry in entries.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def section(folder: str | Path, notebook: str, entries: dict[str, dict], executed: str = "") -> str:
+    """One notebook's figures and tables as HTML: pictures embedded, links relative to the folder.
+
+    Args:
+        folder: of the outputs.
+        notebook: its name.
+        entries: of the manifest, by main file.
+        executed: folder of executed notebooks, to link to; empty for none.
+    """
+    folder = resolve(folder)
+    link = ""
+    if executed:
+        target = os.path.relpath(resolve(executed) / f"{notebook}.ipynb", folder)
+        link = f' <small><a href="{target}">executed notebook</a></small>'
+    parts = [f'<h2 id="{notebook}">{html.escape(_title(notebook))}{link}</h2>']
+    for main, entry in entries.items():
+        show = _table if main.endswith(".csv") else _picture
+        links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in entry["files"])
+        runs = f"{len(entry['runs'])} runs, " if entry["runs"] else ""
+        parts.append(
+            f'<figure style="margin: 1em 0">{show(folder / main)}<figcaption>{html.escape(entry["caption"])} '
+            f"<small>({links}; {runs}revision {entry['revision']})</small></figcaption></figure>"
+        )
+    return "\n".join(parts)
+
+
+def contents(notebooks: dict[str, dict[str, dict]]) -> str:
+    """Links to the sections, as HTML."""
+    lines = [f'<li><a href="#{name}">{html.escape(_title(name))}</a></li>' for name in notebooks]
+    return f'<ul style="list-style: none; padding: 0">{"".join(lines)}</ul>'
+
+
+def _title(notebook: str) -> str:
+    """The first heading of a notebook of the project; its name where it has none."""
+    path = ROOT / "notebooks" / f"{notebook}.ipynb"
+    lines = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]) if path.exists() else ""
+    return next((line[2:] for line in lines.splitlines() if line.startswith("# ")), notebook)
+
+
+def _picture(path: Path) -> str:
+    with Image.open(path) as picture:
+        inches = picture.width / picture.info.get("dpi", (300,))[0]
+    data = base64.b64encode(path.read_bytes()).decode()
+    style = f"max-width: 100%; width: {1.25 * inches:.2f}in"
+    return f'<img src="data:image/png;base64,{data}" alt="{path.stem}" style="{style}">'
+
+
+def _table(path: Path) -> str:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0)}</div>'

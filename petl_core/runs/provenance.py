@@ -1,0 +1,91 @@
+"""What a result depends on besides its configuration: inputs by content, versions, revision, machine."""
+
+import contextlib
+import hashlib
+import os
+import platform
+import resource
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from petl_core.paths import ROOT, resolve
+
+MIB = 2**20
+_PROC = Path("/proc/self")
+
+
+def weights_digest(name: str, pretrained: str) -> str:
+    """Content of local weights; the name and tag of published ones, which do not change."""
+    folder = resolve(name.removeprefix("local-dir:"))
+    files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
+    if not all(file.is_file() for file in files) or not files:
+        return f"{name} {pretrained}".strip()
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def environment(device: torch.device) -> dict:
+    """What a result depends on besides its configuration."""
+    packages = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
+    return {
+        "revision": revision(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+    }
+
+
+def timed_on(device: str) -> str:
+    """What a caption must say of the machine that times were taken on: the GPU's name, or how many CPU threads."""
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"CPU threads: {torch.get_num_threads()}"
+
+
+class PeakMemory:
+    """The most memory in use since construction, in MiB: of the GPU, or of this process where there is none.
+
+    Only Linux can start a process's count anew; elsewhere its peak is the whole process's so far.
+    """
+
+    def __init__(self, device: torch.device):
+        self._device = device
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            with contextlib.suppress(OSError):
+                (_PROC / "clear_refs").write_text("5")
+
+    @property
+    def mib(self) -> float:
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / MIB
+        if (_PROC / "status").exists():
+            status = dict(line.split(":", 1) for line in (_PROC / "status").read_text().splitlines())
+            return int(status["VmHWM"].split()[0]) / 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / MIB if sys.platform == "darwin" else peak / 1024
+
+
+def revision() -> str:
+    """The project's git commit, marked where files other than figures differ from it; "unknown" outside a checkout."""
+    try:
+        commit = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":!figures")
+        return commit + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

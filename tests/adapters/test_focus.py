@@ -1,0 +1,280 @@
+"""Focus-Adapter: its count and arithmetic, what it trains and what it leaves alone."""
+
+import copy
+import math
+
+import open_clip
+import pytest
+import torch
+from small_clips import embed
+from small_clips import randomise_far as randomise
+from torch import nn
+from torch.nn.functional import gelu, layer_norm
+from transformers import BertConfig
+
+from petl_core import adapters, backbone
+from petl_core.adapters.focus import FocusAdapter, FocusLayer, query_and_keys
+from petl_core.backbone import trim
+from petl_core.validation import ConfigError
+
+BACKBONE = 151_277_313  # parameters of ViT-B/32
+
+
+def L(inputs: int, outputs: int) -> int:
+    return inputs * outputs + outputs
+
+
+def on_meta(name: str, **options):
+    clip = open_clip.create_model(name, device="meta", force_custom_text=True)
+    with torch.device("meta"):
+        return FocusAdapter(clip, FocusAdapter.Options(**options)), clip
+
+
+def count(method: nn.Module) -> int:
+    return sum(p.numel() for p in method.parameters())
+
+
+@pytest.fixture
+def bert_clip(tmp_path):
+    """Towers of open_clip and of a Hugging Face encoder, built from a local folder."""
+    BertConfig(
+        vocab_size=50_000, hidden_size=48, num_hidden_layers=3, num_attention_heads=2, intermediate_size=64
+    ).save_pretrained(tmp_path / "bert")
+    torch.manual_seed(0)
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 32, "patch_size": 8, "width": 96, "layers": 2, "head_width": 32},
+        text_cfg={
+            "hf_model_name": str(tmp_path / "bert"),
+            "hf_model_pretrained": False,
+            "hf_pooler_type": "mean_pooler",
+            "hf_proj_type": "linear",
+        },
+    )
+    return clip.eval()
+
+
+def side(d: int, out: int, taps: int = 6, reduction: int = 8) -> int:
+    r = d // reduction
+    return taps * (L(d, r) + 3 * r * r + L(r, 2 * r) + L(2 * r, r) + 1) + L(r, out)
+
+
+def test_count_on_vit_b_32_is_below_2_percent_of_the_backbone():
+    method, clip = on_meta("ViT-B-32-quickgelu")
+    assert count(clip) == BACKBONE
+    assert count(method) == side(768, 512) + side(512, 512) == 1_284_876
+    assert count(method) / BACKBONE < 0.02
+    assert count(on_meta("ViT-B-32-quickgelu", text=False)[0]) == side(768, 512) == 881_414
+    assert count(on_meta("ViT-B-32-quickgelu", focus=False)[0]) == 1_284_876
+
+
+def test_vit_l_14_runs():
+    method, clip = on_meta("ViT-L-14-quickgelu")
+    assert count(method) == side(1024, 768) + side(768, 768)
+    assert method.encode_image(clip, torch.empty(2, 3, 224, 224, device="meta")).shape == (2, 768)
+    taps = method.tap_text(clip, torch.zeros(2, 77, dtype=torch.long, device="meta"))
+    assert method.text.taps.unpack(taps)[1][5].shape == (2, 77, 768)
+
+
+@pytest.mark.parametrize(
+    ("name", "taps", "layers"),
+    [
+        ("ViT-B-32-quickgelu", 6, (1, 3, 5, 7, 9, 11)),
+        ("ViT-B-32-quickgelu", 5, (1, 3, 6, 8, 11)),
+        ("ViT-B-32-quickgelu", 1, (11,)),
+        ("ViT-B-32-quickgelu", 40, tuple(range(12))),
+        ("ViT-L-14-quickgelu", 6, (3, 7, 11, 15, 19, 23)),
+    ],
+)
+def test_taps_are_evenly_spaced_and_the_last_block_is_one(name, taps, layers):
+    assert on_meta(name, taps=taps)[0].image.taps.layers == layers
+
+
+@pytest.mark.parametrize("options", [{}, {"taps": 1, "reduction": 4}, {"focus": False}, {"text": False}])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_starts_at_zero_shot_bit_for_bit(clip, images, tokens, options, dtype):
+    clip.to(dtype)
+    with torch.no_grad():
+        expected = torch.cat([clip.encode_image(images.to(dtype)), clip.encode_text(tokens)]).float()
+    assert torch.equal(embed(adapters.attach(clip, "focus", **options).eval(), images, tokens), expected)
+
+
+def test_hugging_face_text_tower(bert_clip, images, tokens, tmp_path):
+    with torch.no_grad():
+        expected = torch.cat([bert_clip.encode_image(images), bert_clip.encode_text(tokens)])
+    fresh = copy.deepcopy(bert_clip)
+    model = adapters.attach(bert_clip, "focus", train_logit_scale=True).train()
+    assert not model.clip.training, "dropout of the frozen encoder would be on"
+    assert torch.equal(embed(model, images, tokens), expected)
+    assert model.method.text.taps.layers == (0, 1, 2)
+    for _ in range(2):
+        step(model, images, tokens)
+    assert all(p.grad is not None and p.grad.any() for p in model.method.parameters())
+    again = adapters.load(fresh, model.save(tmp_path / "focus.safetensors")).eval()
+    assert torch.equal(embed(again, images, tokens), embed(model.eval(), images, tokens))
+    assert not torch.allclose(embed(model, images, tokens), expected, atol=1e-3)
+
+
+def test_hugging_face_blocks_are_tapped(bert_clip, tokens):
+    with torch.no_grad(), backbone.tapped(bert_clip.text, [0, 2]) as taps:
+        bert_clip.encode_text(tokens)
+        hidden = bert_clip.text.transformer(
+            tokens, attention_mask=(tokens != 0).long(), output_hidden_states=True
+        ).hidden_states
+    assert torch.equal(taps[0], hidden[1]) and torch.equal(taps[1], hidden[3])
+
+
+def step(model, images, tokens):
+    optimizer = torch.optim.SGD(model.trainable().values(), lr=0.1)
+    loss = model.encode_image(images).square().sum() + model.encode_text(tokens).square().sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def by_hand(branch: nn.Module, embedding: torch.Tensor, states: list, query: int, keys: list[int]) -> torch.Tensor:
+    """One sample's embedding (d,), token by token; ``states`` are T tensors (N, width)."""
+    n = len(states[0])
+    s = [torch.zeros(branch.up.in_features)] * n
+    for alpha, down, layer, h in zip(branch.gates, branch.downs, branch.layers, states, strict=True):
+        mu = 1 / (1 + math.exp(-alpha))
+        s = [mu * s[i] + (1 - mu) * down(layer_norm(h[i], h[i].shape)) for i in range(n)]
+        q = layer.query(s[query])
+        scores = torch.stack([q @ layer.key(s[i]) for i in keys]) / len(q) ** 0.5
+        a = (scores.exp() / scores.exp().sum()).tolist()
+        if layer.focus:
+            for weight, i in zip(a, keys, strict=True):
+                s[i] = min(1.0, len(keys) * weight) * s[i]
+        s[query] = s[query] + sum(weight * layer.value(s[i]) for weight, i in zip(a, keys, strict=True))
+        s = [x + layer.narrow(gelu(layer.widen(x))) for x in s]
+    return embedding + branch.up(s[query])
+
+
+@pytest.mark.parametrize("focus", [True, False])
+@torch.no_grad()
+def test_image_branch_is_its_plain_loop(clip, images, focus):
+    frozen = copy.deepcopy(clip)
+    model = randomise(adapters.attach(clip, "focus", focus=focus, taps=2))
+    with backbone.tapped(frozen.visual, [0, 2]) as states:
+        embeddings = frozen.encode_image(images)
+    expected = [
+        by_hand(model.method.image, embeddings[b], [h[b] for h in states], 0, list(range(1, 17))) for b in range(6)
+    ]
+    torch.testing.assert_close(model.encode_image(images), torch.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_text_branch_is_its_plain_loop(clip, tokens):
+    frozen = copy.deepcopy(clip)
+    model = randomise(adapters.attach(clip, "focus"))
+    assert not any(layer.focus for layer in model.method.text.layers)
+    with backbone.tapped(frozen.text, [0, 1]) as states:
+        embeddings = frozen.encode_text(tokens)
+    expected = []
+    for b, caption in enumerate(tokens):
+        eot = int(caption.argmax())
+        expected.append(by_hand(model.method.text, embeddings[b], [h[b] for h in states], eot, list(range(eot))))
+    torch.testing.assert_close(model.encode_text(trim(tokens)), torch.stack(expected), rtol=1e-4, atol=1e-4)
+
+
+def test_patches_attended_below_average_stand_back_and_the_others_pass():
+    layer = FocusLayer(4, focus=True).requires_grad_(False)
+    for projection in (layer.query, layer.key):
+        nn.init.eye_(projection.weight)
+    s = torch.zeros(1, 4, 4)
+    s[0, :, 0] = torch.tensor([2.0, 1.0, 0.0, -1.0])  # CLS, then three patches
+    is_cls = torch.tensor([[1.0, 0, 0, 0]])
+    _, w = layer(s, is_cls, is_cls == 0)
+    a = torch.tensor([1.0, 0.0, -1.0]).softmax(0)  # 2 x s / sqrt(4)
+    torch.testing.assert_close(w, torch.tensor([[1.0, 1.0, 3 * a[1], 3 * a[2]]]))
+    even = s.clone()
+    even[0, 1:, 0] = 1.0
+    torch.testing.assert_close(layer(even, is_cls, is_cls == 0)[1], torch.ones(1, 4))
+
+
+def test_no_gradient_reaches_the_backbone_and_all_of_the_branch_trains(clip, images, tokens):
+    model = adapters.attach(clip, "focus").train()
+    graphs = []
+    for tower in (clip.visual, clip.text):
+        for block in tower.transformer.resblocks:
+            block.register_forward_hook(lambda _, __, output: graphs.append(output.requires_grad))
+    before = {name: p.clone() for name, p in clip.named_parameters()}
+    for _ in range(2):  # the zero-initialised up-projection passes gradient on from the second step
+        step(model, images, tokens)
+    assert not any(graphs)
+    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in clip.named_parameters())
+    assert model.trainable_count() == count(model.method)
+    assert all(p.grad is not None and p.grad.any() for p in model.method.parameters())
+
+
+@pytest.mark.parametrize("modality", ["visual", "text"])
+def test_only_one_tensor_a_tap_is_kept_for_the_backward_pass(clip, images, tokens, modality):
+    model = randomise(adapters.attach(clip, "focus", taps=2)).train()
+    tower = getattr(clip, modality)
+    made, saved = [], []  # tensors, held so that no other gets their memory
+    for module in tower.modules():
+        module.register_forward_hook(lambda _, __, output: made.extend(output if type(output) is tuple else [output]))
+
+    def keep(tensor):
+        saved.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        if modality == "visual":
+            embedding, samples, length = model.encode_image(images), len(images), 17
+        else:
+            short = trim(tokens)
+            embedding, (samples, length) = model.encode_text(short), short.shape
+    kept = [t for t in saved if not isinstance(t, nn.Parameter)]
+    weights = {id(p) for p in clip.parameters()}
+    assert embedding.requires_grad
+    assert not any(id(t) in weights for t in saved)
+    assert not {storage(t) for t in made if torch.is_tensor(t)} & {storage(t) for t in kept}
+    d = tower.transformer.width
+    wide = {storage(t): t for t in kept if t.dim() and t.shape[-1] >= d}
+    assert [t.numel() for t in wide.values()] == [samples * length * d] * 2
+
+
+def storage(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+@torch.no_grad()
+def test_padding_changes_no_embedding(clip, tokens):
+    model = randomise(adapters.attach(clip, "focus"))
+    together = model.encode_text(trim(tokens))
+    alone = torch.cat([model.encode_text(trim(caption[None])) for caption in tokens])
+    torch.testing.assert_close(model.encode_text(tokens), together, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-4)
+
+
+def test_places_of_queries_and_keys():
+    tokens = torch.tensor([[8, 3, 9, 0], [8, 2, 4, 9]])
+    at, keys = query_and_keys(tokens, "argmax", None, 0)
+    assert at.tolist() == [[0, 0, 1, 0], [0, 0, 0, 1]]
+    assert keys.tolist() == [[True, True, False, False], [True, True, True, False]]
+    assert query_and_keys(tokens, "eos", 4, 0)[0].argmax(1).tolist() == [0, 2]
+    at, keys = query_and_keys(tokens, "first", None, 0)
+    assert at.argmax(1).tolist() == [0, 0]
+    assert keys.tolist() == [[False, True, True, False], [False, True, True, True]]
+
+
+@pytest.mark.parametrize("options", [{"taps": 0}, {"reduction": 0}, {"reduction": 97}, {"text": 1}, {"scale": 2}])
+def test_options_out_of_range(clip, options):
+    with pytest.raises(ConfigError):
+        adapters.attach(clip, "focus", **options)
+
+
+def test_towers_that_cannot_be_tapped_are_refused(clip):
+    appended = open_clip.CustomTextCLIP(
+        32, {"image_size": 32, "patch_size": 8, "width": 64, "layers": 1, "head_width": 32},
+        {"width": 32, "heads": 2, "layers": 1, "embed_cls": True},
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="use text=False"):
+        adapters.attach(appended, "focus")
+    assert adapters.attach(appended, "focus", text=False).method.text is None
+    clip.visual = nn.Identity()
+    with pytest.raises(ConfigError, match="Identity"):
+        adapters.attach(clip, "focus")
+    with pytest.raises(ConfigError, match="no transformer blocks"):
+        backbone.blocks_of(nn.Identity())

@@ -1,0 +1,194 @@
+"""The audit's figures on a data set small enough to count by hand, and on the published lists."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from open_clip.tokenizer import SimpleTokenizer
+from PIL import Image
+
+from petl_core.data import DataError, RetrievalData, Split, load
+from petl_core.data.audit import audit, plot_ceilings, plot_repeats, plot_samples, plot_scenes, plot_token_lengths
+
+TRAIN = {"pond_1.png": ["a pond", "green trees", ""], "port_2.png": ["a port"], "17.png": [" "]}
+TEST = {
+    "pond_3.png": ["A  Pond", "a pond", "one"],
+    "port_4.png": ["a pond", "two"],
+    "port_5.png": ["a  pond ", r"a long caption of port number $\five$ 5"],
+}
+SHADE = {
+    "pond_1.png": 10,
+    "port_2.png": 20,
+    "17.png": 20,
+    "pond_3.png": 30,
+    "port_4.png": 10,
+    "port_5.png": 40,
+}
+
+
+def split_of(folder: Path, images: dict[str, list[str]]) -> Split:
+    captions = [(i, caption) for i, group in enumerate(images.values()) for caption in group]
+    kept = [(i, caption) for i, caption in captions if caption.strip()]
+    return Split(
+        images=tuple(folder / "images" / name for name in images),
+        captions=tuple(caption for _, caption in kept),
+        image_of=np.array([i for i, _ in kept], dtype=np.int64),
+        scenes=tuple(name.split("_")[0] if "_" in name else None for name in images),
+        blank=len(captions) - len(kept),
+    )
+
+
+def count_words(captions):
+    return [len(caption.split()) for caption in captions]
+
+
+@pytest.fixture
+def small(tmp_path) -> RetrievalData:
+    (tmp_path / "images").mkdir()
+    for name, shade in SHADE.items():
+        Image.new("RGB", (4, 4), (shade, 0, 0)).save(tmp_path / "images" / name)
+    return RetrievalData("small", tmp_path, split_of(tmp_path, TRAIN), split_of(tmp_path, TEST))
+
+
+def test_counts(small):
+    summary = audit(small, count_words).summary
+    expected = {
+        "images": (3, 3),
+        "captions": (3, 7),
+        "blank captions dropped": (2, 0),
+        "images without caption": (1, 0),
+        "captions an image, fewest": (0, 2),
+        "captions an image, most": (2, 3),
+        "distinct captions": (3, 4),
+        "duplicate captions": (0, 3),
+        "captions also in the other split": (1, 4),
+        "captions also in the other split, %": (33.3, 57.1),
+        "scene classes": (2, 2),
+        "images without scene label": (1, 0),
+        "image names also in the other split": (0, 0),
+        "images also in the other split": (1, 1),
+        "duplicate images": (1, 0),
+        "tokens a caption, median": (2.0, 2.0),
+        "tokens a caption, most": (2, 8),
+        # "a pond" is on three test images: 4 of 7 captions find theirs with probability 1/3
+        "ceiling of text-to-image R@1, %": (100.0, 61.9),
+        "ceiling of text-to-image R@5, %": (100.0, 100.0),
+        "ceiling of text-to-image R@10, %": (100.0, 100.0),
+    }
+    assert {row: tuple(summary.loc[row]) for row in summary.index} == expected
+
+
+def test_ceiling_counts_images_not_captions(small):
+    ceilings = audit(small, check_images=False).ceilings()
+    assert ceilings[1] == pytest.approx(100 * (4 / 3 + 3) / 7)
+
+
+def test_ceiling_at_k_is_k_over_the_images(tmp_path):
+    twins = {f"pond_{i}.png": ["a pond"] for i in range(20)}
+    data = RetrievalData("twins", tmp_path, split_of(tmp_path, TRAIN), split_of(tmp_path, twins))
+    assert audit(data, check_images=False).ceilings() == pytest.approx({1: 5.0, 5: 25.0, 10: 50.0})
+
+
+def test_what_was_not_measured_is_not_reported(small):
+    rows = audit(small, check_images=False).summary.index
+    assert "tokens a caption, most" not in rows
+    assert "images also in the other split" not in rows
+
+
+def test_same_name_in_both_splits_is_reported(small, tmp_path):
+    data = RetrievalData("leak", tmp_path, small.train, split_of(tmp_path, TEST | {"pond_1.png": ["x"]}))
+    summary = audit(data).summary
+    assert tuple(summary.loc["image names also in the other split"]) == (1, 1)
+    assert tuple(summary.loc["images also in the other split"]) == (1, 2)
+
+
+def test_same_pixels_in_another_shape_are_another_image(small, tmp_path):
+    Image.new("RGB", (2, 8), (10, 0, 0)).save(tmp_path / "images" / "port_4.png")
+    assert audit(small).summary.loc["images also in the other split", "test"] == 0
+
+
+def test_broken_image_is_named(small, tmp_path):
+    (tmp_path / "images" / "port_5.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match=r"port_5\.png: cannot be read"):
+        audit(small)
+
+
+def test_token_length_plot_shows_every_length(small):
+    axes = plot_token_lengths(audit(small, count_words)).axes[0]
+    assert axes.get_xlabel() == "length (tokens)"
+    assert "%" in axes.get_ylabel()
+    assert axes.get_xlim()[0] <= 1 and axes.get_xlim()[1] >= 8
+
+
+def test_token_length_plot_needs_lengths(small):
+    with pytest.raises(ValueError, match=r"pass `tokenize` to audit"):
+        plot_token_lengths(audit(small))
+
+
+def test_scene_plot_counts_images(small):
+    axes = plot_scenes(audit(small)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["port", "pond", "(no label)"]
+    assert [label.get_text() for label in axes.get_legend().get_texts()] == ["train", "test"]
+    assert [[bar.get_width() for bar in bars] for bars in axes.containers] == [[1, 1, 1], [2, 1]]
+
+
+def test_repeat_plot_adds_up_to_all_captions(small):
+    axes = plot_repeats(audit(small)).axes[0]
+    train, test = ([bar.get_height() for bar in bars] for bars in axes.containers)
+    assert train == pytest.approx([100, 0, 0, 0, 0, 0])
+    assert test == pytest.approx([100 * 3 / 7, 0, 100 * 4 / 7, 0, 0, 0])
+
+
+def test_ceiling_plot_shows_the_ceilings(small):
+    axes = plot_ceilings(audit(small)).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([61.904762, 100, 100])
+    assert "%" in axes.get_ylabel()
+
+
+def test_sample_sheet_shows_images_with_their_captions(small, tmp_path):
+    figure = plot_samples(small.test, count=9)
+    pictures, texts = figure.axes[0::2], figure.axes[1::2]
+    assert [axes.get_title() for axes in pictures] == ["pond", "port", "port"]
+    assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in pictures] == [30, 10, 40]
+    assert texts[1].texts[0].get_text() == "a pond\ntwo"
+    figure.savefig(tmp_path / "sheet.png")  # dollar signs in a caption must not be read as a formula
+
+
+@pytest.fixture(scope="module")
+def real():
+    if "PETL_REAL_DATA" not in os.environ:
+        pytest.skip("PETL_REAL_DATA is unset: no published caption lists to read")
+    return Path(os.environ["PETL_REAL_DATA"])
+
+
+@pytest.mark.parametrize(
+    ("name", "distinct", "total", "leaked", "ceiling"),
+    [
+        ("rsicd", 3_330, 5_465, 11.6, 92.6),
+        ("rsitmd", 2_108, 2_260, 2.4, 99.9),
+        ("ucm", 377, 1_050, 61.1, 38.0),
+    ],
+)
+def test_duplicates_of_the_published_lists(real, name, distinct, total, leaked, ceiling):
+    test = audit(load(name, real / "captions", check_images=False), check_images=False).summary["test"]
+    assert test["distinct captions"] == distinct
+    assert test["captions"] == total
+    assert test["captions also in the other split, %"] == leaked
+    assert test["ceiling of text-to-image R@1, %"] == ceiling
+
+
+def test_longest_published_caption(real):
+    """39 tokens, SOS and EOS among them: over all three test splits, by CLIP's own tokeniser."""
+    tokenizer = SimpleTokenizer()
+    longest = 0
+    for name in ("rsicd", "rsitmd", "ucm"):
+        captions = load(name, real / "captions", check_images=False).test.captions
+        longest = max(longest, *(len(tokenizer.encode(caption)) + 2 for caption in set(captions)))
+    assert longest == 39
+
+
+def test_an_image_in_both_splits_of_the_real_folder(real):
+    summary = audit(load("rsicd", real)).summary
+    assert tuple(summary.loc["images also in the other split"]) == (1, 1)
+    assert tuple(summary.loc["duplicate images"]) == (0, 0)

@@ -1,0 +1,178 @@
+"""The drawn data sets: same bytes for a seed, layout of the release, captions true of what is drawn."""
+
+import csv
+import json
+import re
+from collections import Counter
+from hashlib import sha256
+from pathlib import Path
+
+import drawn_scenes
+import numpy as np
+import pytest
+from drawn_scenes import aerial
+from drawn_scenes.captions import JARGON, NUMBERS, PLURALS
+from drawn_scenes.plan import AFLOAT, BETWEEN, COLOURS, FAR, MANY, NEXT, ON, ON_ROW, SIZES, distance
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+DOMAINS = ("aerial", "natural")
+SMALL = {"train": 20, "test": 6, "size": 32, "seed": 3, "progress": False}
+SKETCH = {"domain": st.sampled_from(DOMAINS), "index": st.integers(0, 5000), "seed": st.integers(0, 99)}
+
+
+def digests(folder: Path) -> dict[str, str]:
+    files = (p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.fixture(scope="module", params=DOMAINS)
+def folder(request, tmp_path_factory):
+    return drawn_scenes.write(tmp_path_factory.mktemp("data"), "toy", domain=request.param, workers=1, **SMALL)
+
+
+def test_layout(folder):
+    train, test = (lines(folder / f"{s}_filename.txt") for s in ("train", "test"))
+    assert folder.name == "toy_precomp"
+    assert (len(train), len(test)) == (20, 30)
+    assert [len(lines(folder / f"{s}_caps.txt")) for s in ("train", "test")] == [100, 30]
+    assert all(len(set(test[i : i + 5])) == 1 for i in range(0, 30, 5))
+    assert sorted(train + test[::5]) == sorted(p.name for p in (folder / "toy_images").iterdir())
+    for path in (folder / "toy_images").iterdir():
+        with Image.open(path) as picture:
+            assert (picture.size, picture.mode) == ((32, 32), "RGB")
+
+
+def test_file_names_carry_the_scene_class(folder):
+    words = dict(line.split("\t") for line in lines(folder / "scene_classes.txt"))
+    assert len(words) == len(set(words.values())) == len(drawn_scenes.CLASSES) >= 12
+    assert {name.rpartition("_")[0] for name in lines(folder / "train_filename.txt")} == set(words)
+
+
+def test_targets_lie_inside_their_images(folder):
+    with open(folder / "targets.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = {p.name for p in (folder / "toy_images").iterdir()}
+    assert {row["filename"] for row in rows} == names
+    for row in rows:
+        x0, y0, x1, y1 = (float(row[k]) for k in ("x0", "y0", "x1", "y1"))
+        assert 0 <= x0 < x1 <= 32 and 0 <= y0 < y1 <= 32
+        assert row["colour"] in COLOURS[row["noun"]]
+
+
+def test_same_bytes_for_a_seed_in_any_number_of_processes(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawn_scenes, "WORTH_A_POOL", 0)
+    domain = json.loads((folder / "scenes.json").read_text())["domain"]
+    again = drawn_scenes.write(tmp_path, "toy", domain=domain, workers=2, **SMALL)
+    assert digests(again) == digests(folder)
+
+
+def test_another_seed_differs(tmp_path):
+    one, two = (drawn_scenes.write(tmp_path, f"s{s}", workers=1, **{**SMALL, "seed": s}) for s in (0, 1))
+    assert lines(one / "train_caps.txt") != lines(two / "train_caps.txt")
+
+
+def test_the_test_split_does_not_depend_on_the_size_of_train(tmp_path):
+    one, two = (drawn_scenes.write(tmp_path, f"s{n}", workers=1, **{**SMALL, "train": n}) for n in (3, 5))
+    assert lines(one / "test_caps.txt") == lines(two / "test_caps.txt") != lines(one / "train_caps.txt")
+
+
+def test_a_complete_folder_is_left_alone(folder, monkeypatch):
+    monkeypatch.setattr(drawn_scenes, "_fill", None)
+    domain = json.loads((folder / "scenes.json").read_text())["domain"]
+    assert drawn_scenes.write(folder.parent, "toy", domain=domain, **SMALL) == folder
+
+
+def test_other_settings_raise_with_a_remedy(folder):
+    domain = json.loads((folder / "scenes.json").read_text())["domain"]
+    with pytest.raises(ValueError, match="delete that folder, or choose another name"):
+        drawn_scenes.write(folder.parent, "toy", domain=domain, **{**SMALL, "seed": 4})
+
+
+def test_a_foreign_folder_is_never_touched(tmp_path):
+    (tmp_path / "mine_precomp").mkdir()
+    (tmp_path / "mine_precomp" / "train_caps.txt").write_text("precious\n")
+    with pytest.raises(ValueError, match="not drawn here"):
+        drawn_scenes.write(tmp_path, "mine", **SMALL)
+    assert (tmp_path / "mine_precomp" / "train_caps.txt").read_text() == "precious\n"
+
+
+def test_a_crash_leaves_nothing_behind(tmp_path, monkeypatch):
+    def crash(*_):
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(drawn_scenes, "_write_lines", crash)
+        with pytest.raises(RuntimeError, match="power cut"):
+            drawn_scenes.write(tmp_path, "toy", workers=1, **SMALL)
+    assert list(tmp_path.iterdir()) == []
+    assert drawn_scenes.write(tmp_path, "toy", workers=1, **SMALL).is_dir()
+
+
+@pytest.mark.parametrize("wrong", [{"domain": "martian"}, {"train": 0}, {"test": 0}, {"size": 0}])
+def test_settings_out_of_range_raise(tmp_path, wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        drawn_scenes.write(tmp_path, "toy", **{**SMALL, **wrong})
+
+
+@given(**SKETCH)
+@settings(max_examples=150, deadline=None)
+def test_captions_are_five_distinct_and_true_of_the_plan(index, domain, seed):
+    scene, captions, _ = drawn_scenes.sketch(index, "train", domain, seed)
+    assert len(captions) == len(set(captions)) == 5
+    drawn = Counter((t.noun, t.colour) for t in scene.things)
+    singular = {PLURALS.get(noun, f"{noun}s"): noun for noun in SIZES} | {noun: noun for noun in SIZES}
+    counts = {word: n for n, word in NUMBERS.items()} | {"a": 1, "an": 1}
+    colours, nouns = "|".join(aerial.PAINT), "|".join(sorted(singular, reverse=True))
+    phrase = rf"\b(a few|many|an?|two|three|four|five) ({colours}) ({nouns})\b"
+    said = set()
+    for caption in captions:
+        for word, other in JARGON.items():
+            caption = caption.replace(other, word)
+        for number, colour, noun in re.findall(phrase, caption):
+            low, high = {"many": (MANY, 999), "a few": (3, 5)}.get(number) or [counts[number]] * 2
+            assert low <= drawn[singular[noun], colour] <= high, caption
+            said.add((colour, singular[noun]))
+    assert {(g.colour, g.noun) for g in (scene.landmark, scene.group)} <= said
+
+
+@given(**SKETCH)
+@settings(max_examples=150, deadline=None)
+def test_relations_hold_in_the_plan(index, domain, seed):
+    scene, _, _ = drawn_scenes.sketch(index, "train", domain, seed)
+    bodies = [t for t in scene.things if t.role == "landmark"]
+    group = np.array([(t.x, t.y) for t in scene.things if t.role == "group"])
+    extra = np.array([(t.x, t.y) for t in scene.things if t.role == "extra"]).reshape(-1, 2)
+    assert len(group) == scene.group.count
+    assert len(bodies) == scene.landmark.count == 1 + (scene.group.relation == BETWEEN)
+    gap = distance(group, bodies)
+    assert (gap == 0).all() if scene.group.relation in (ON, ON_ROW) else (gap > 0).all()
+    if scene.group.relation == NEXT:
+        assert gap.min() < 0.3
+    if scene.extra:
+        far = distance(extra, bodies)
+        assert (far > 0.5).all() if scene.extra.relation == FAR else (far < 0.5).all()
+        assert scene.extra.noun in AFLOAT or len(extra) == scene.extra.count
+
+
+@given(seed=st.integers(0, 99), index=st.integers(0, 99), domain=st.sampled_from(DOMAINS))
+@settings(max_examples=12, deadline=None)
+def test_pictures_are_neither_empty_nor_noise(seed, index, domain):
+    scene, _, rng = drawn_scenes.sketch(index, "train", domain, seed)
+    picture, targets = drawn_scenes.DRAW[domain](scene, 48, rng)
+    pixels = np.asarray(picture, float)
+    assert pixels.shape == (48, 48, 3)
+    assert 10 < pixels.std() < 110
+    assert {t.role for t, _ in targets} <= {"group", "extra"}
+
+
+def test_duplicated_captions_leave_room_at_the_top():
+    captions = [c for i in range(200) for c in drawn_scenes.sketch(i, "test", "aerial", 0)[1]]
+    times = Counter(captions)
+    ceiling = np.mean([1 / times[c] for c in captions])
+    assert 0.85 < ceiling < 0.985

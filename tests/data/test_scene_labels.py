@@ -1,0 +1,149 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petl_core import data
+from petl_core.data import Split, scene_labels
+from petl_core.validation import ConfigError
+
+TEMPLATE = "{scene} | {caption}"
+SPLIT = Split(
+    images=tuple(Path(f"{i}.jpg") for i in range(3)),
+    captions=("many houses", "houses and roads", "a {pond}", "grey water", "a grey bridge"),
+    image_of=np.array([0, 0, 1, 2, 2]),
+    scenes=("dense residential", None, "river"),
+)
+AUGMENTED = [
+    "dense residential | many houses",
+    "dense residential | houses and roads",
+    "a {pond}",
+    "river | grey water",
+    "river | a grey bridge",
+]
+
+
+class Blind:
+    """A split that fails a test which looks at its scenes."""
+
+    captions, image_of = SPLIT.captions, SPLIT.image_of
+
+    @property
+    def scenes(self):
+        pytest.fail("looked at the scenes")
+
+
+def test_captions_take_their_images_label_and_unlabelled_ones_stay():
+    assert scene_labels.augment(SPLIT, TEMPLATE) == AUGMENTED
+    assert scene_labels.augment(SPLIT)[0] == "a satellite photo of dense residential: many houses"
+
+
+@given(st.lists(st.text(), min_size=5, max_size=5))
+def test_any_caption_is_joined_verbatim(captions):
+    split = Split(SPLIT.images, tuple(captions), SPLIT.image_of, ("{caption}", "river", None))
+    expected = [f"{{caption}} | {c}" for c in captions[:2]] + [f"river | {captions[2]}"] + captions[3:]
+    assert scene_labels.augment(split, TEMPLATE) == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["", "{caption}", "{scene}", "{scene} {caption} {place}", "{scene} {scene} {caption}", "{scene}{caption}{}",
+     "{scene}{caption}{0}", "{scene.title} {caption}", "{scene!r} {caption}", "{scene:>9} {caption}",
+     "{scene:{caption}}", "{scene} {caption", "scene} {caption}"],
+)  # fmt: skip
+def test_bad_templates_are_refused(template):
+    with pytest.raises(ConfigError, match="scene template"):
+        scene_labels.check_template(template)
+    with pytest.raises(ConfigError, match="scene template"):
+        scene_labels.augment(SPLIT, template)
+
+
+def test_a_template_may_hold_escaped_braces_and_either_order():
+    assert scene_labels.augment(SPLIT, "{caption} {{{scene}}}")[3] == "grey water {river}"
+
+
+def test_probability_zero_never_and_one_always_chooses():
+    rows = np.arange(1000)
+    assert not scene_labels.choose(rows, 0.0, np.random.default_rng(0)).any()
+    assert scene_labels.choose(rows, 1.0, np.random.default_rng(0)).all()
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.5, 0.8])
+def test_captions_are_chosen_at_the_rate_asked_for(probability):
+    chosen = scene_labels.choose(np.arange(20_000), probability, np.random.default_rng(3))
+    error = np.sqrt(probability * (1 - probability) / len(chosen))
+    assert abs(chosen.mean() - probability) < 4 * error
+
+
+def test_the_choice_depends_on_the_seed_alone():
+    rows = np.arange(64)
+    first, again, other = (scene_labels.choose(rows, 0.5, np.random.default_rng([seed, 1])) for seed in (4, 4, 5))
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+def test_no_label_joins_a_query_by_default():
+    assert scene_labels.test_captions(Blind(), "none", TEMPLATE, pytest.fail) == list(SPLIT.captions)
+
+
+def test_oracle_queries_have_the_true_labels():
+    assert scene_labels.test_captions(SPLIT, "oracle", TEMPLATE, pytest.fail) == AUGMENTED
+
+
+def test_predicted_queries_depend_on_their_text_alone():
+    def predict(captions):
+        return ["river" if "water" in caption or "bridge" in caption else "pond" for caption in captions]
+
+    expected = [f"{scene} | {caption}" for scene, caption in zip(predict(SPLIT.captions), SPLIT.captions, strict=True)]
+    assert scene_labels.test_captions(Blind(), "predicted", TEMPLATE, predict) == expected
+
+
+def test_a_prediction_for_only_some_captions_is_an_error():
+    with pytest.raises(ValueError, match="shorter"):
+        scene_labels.test_captions(SPLIT, "predicted", TEMPLATE, lambda captions: ["river"])
+
+
+@pytest.mark.parametrize(("mode", "template", "message"), [("true", TEMPLATE, "one of none"), ("none", "{x}", "hold")])
+def test_unknown_modes_and_bad_templates_are_refused(mode, template, message):
+    with pytest.raises(ConfigError, match=message):
+        scene_labels.test_captions(SPLIT, mode, template, pytest.fail)
+
+
+def test_the_nearest_class_is_predicted():
+    classes = np.eye(3)
+    captions = np.array([[0.9, 0.1, 0.0], [0.0, 0.6, 0.8], [0.3, 0.9, 0.3]])
+    assert scene_labels.predict_scenes(captions, classes, ["beach", "pond", "river"]) == ["beach", "river", "pond"]
+
+
+def test_without_classes_nothing_is_predicted():
+    with pytest.raises(ConfigError, match="no scene class"):
+        scene_labels.predict_scenes(np.ones((2, 3)), np.ones((0, 3)), [])
+
+
+def test_classes_are_the_labels_seen_and_have_a_prompt_each():
+    classes = scene_labels.seen_classes(SPLIT)
+    assert classes == ["dense residential", "river"]
+    assert scene_labels.class_prompts(classes) == [
+        "a satellite photo of dense residential",
+        "a satellite photo of river",
+    ]
+
+
+def test_scene_labels_import_without_torch():
+    code = "import sys, petl_core.scene_labels; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("name", "unlabelled", "classes"), [("rsicd", 66, 30), ("rsitmd", 0, 33), ("ucm", 0, 21)])
+def test_published_captions(real_data, name, unlabelled, classes):
+    published = data.load(name, real_data / "captions", check_images=False)
+    assert len(scene_labels.seen_classes(published.train)) == classes
+    test = published.test
+    assert test.scenes.count(None) == unlabelled
+    queries = scene_labels.test_captions(test, "oracle", TEMPLATE, pytest.fail)
+    for query, caption, image in zip(queries, test.captions, test.image_of, strict=True):
+        scene = test.scenes[image]
+        assert query == (caption if scene is None else f"{scene} | {caption}")

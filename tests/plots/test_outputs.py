@@ -1,0 +1,108 @@
+"""What a notebook leaves on disk can be traced to its runs, and is shown on one page."""
+
+import hashlib
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from petl_core.config import RunConfig
+from petl_core.plots import figures, report
+from petl_core.plots.outputs import Outputs, read_manifest
+from petl_core.runs.experiment import Run
+from petl_core.validation import ConfigError
+
+mpl.use("agg")
+RUN = Run(None, RunConfig(seed=7), {})
+
+
+@pytest.fixture
+def plot():
+    figures.use_style()
+    figure, axes = plt.subplots(figsize=(figures.ONE_COLUMN, 2))
+    axes.plot(np.arange(3), label="mR (%)")
+    axes.legend()
+    yield figure
+    plt.close(figure)
+
+
+@pytest.fixture
+def folder(tmp_path, plot):
+    """One figure and one table of one name."""
+    outputs = Outputs(tmp_path / "out", "04_benchmark", {"runs": ["a"]}, [RUN])
+    outputs.figure(plot, "benchmark", "A figure.")
+    outputs.table(pd.DataFrame({"Method": ["MRS → x"], "mR": ["−1 %"]}), "benchmark", "Recalls (%) & intervals.")
+    return tmp_path / "out"
+
+
+def test_every_format_is_written(folder):
+    assert {path.name for path in folder.glob("[!.]*")} == {
+        *(f"benchmark{suffix}" for suffix in (".pdf", ".png", ".csv", ".md", ".tex")),
+        "manifest.json",
+    }
+    latex = (folder / "benchmark.tex").read_text()
+    assert r"\toprule" in latex and r"\&" in latex and r"\%" in latex and r"$\rightarrow$" in latex
+    assert (folder / "benchmark.md").read_text().startswith("Recalls (%) & intervals.\n\n|")
+
+
+def test_figures_have_the_width_of_a_column_and_embedded_fonts(folder):
+    with Image.open(folder / "benchmark.png") as picture:
+        assert picture.width == round(300 * figures.ONE_COLUMN)
+    assert b"/Type3" not in (folder / "benchmark.pdf").read_bytes()
+    assert b"/FontFile2" in (folder / "benchmark.pdf").read_bytes()
+
+
+def test_the_manifest_names_notebook_runs_revision_and_files(folder):
+    manifest = read_manifest(folder)
+    assert list(manifest["outputs"]) == ["benchmark.png", "benchmark.csv"]
+    for entry in manifest["outputs"].values():
+        assert entry["notebook"] == "04_benchmark" and entry["runs"] == [RUN.config.hash] and entry["revision"]
+        for file, digest in entry["files"].items():
+            assert hashlib.sha256((folder / file).read_bytes()).hexdigest() == digest
+    assert RunConfig(**manifest["configs"][RUN.config.hash]) == RUN.config
+
+
+def test_writing_again_replaces_and_what_is_gone_is_forgotten(folder, plot):
+    (folder / "benchmark.tex").unlink()
+    Outputs(folder, "05_efficiency", {}).figure(plot, "benchmark", "Another.")
+    manifest = read_manifest(folder)
+    assert list(manifest["outputs"]) == ["benchmark.png"] and manifest["configs"] == {}
+    assert manifest["outputs"]["benchmark.png"]["notebook"] == "05_efficiency"
+
+
+def test_the_same_figure_is_the_same_file(folder, plot, tmp_path):
+    Outputs(tmp_path / "again", "04_benchmark", {}).figure(plot, "benchmark", "A figure.")
+    for suffix in (".png", ".pdf"):
+        assert (tmp_path / "again" / f"benchmark{suffix}").read_bytes() == (folder / f"benchmark{suffix}").read_bytes()
+
+
+def test_an_empty_folder_writes_nothing(plot, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outputs = Outputs("", "04_benchmark", {})
+    outputs.figure(plot, "nothing", "Nothing.")
+    outputs.table(pd.DataFrame({"a": [1]}), "nothing", "Nothing.")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_report_shows_every_output_and_what_was_changed_since(folder):
+    notebooks = report.by_notebook(folder)
+    page = report.section(folder, "04_benchmark", notebooks["04_benchmark"], executed=folder / "done")
+    assert "data:image/png;base64," in page and "<td>MRS → x</td>" in page and "&amp; intervals" in page
+    assert 'href="benchmark.pdf"' in page and 'href="done/04_benchmark.ipynb"' in page
+    assert "4 · Methods side by side" in page and "4 · Methods side by side" in report.contents(notebooks)
+    assert report.sources(folder)["File"].tolist() == ["benchmark.png", "benchmark.csv"]
+    assert report.changed(folder) == []
+    (folder / "benchmark.csv").write_text("Method,mR\nours,100\n")
+    (folder / "benchmark.pdf").unlink()
+    assert sorted(report.changed(folder)) == ["benchmark.csv", "benchmark.pdf"]
+
+
+def test_a_folder_without_a_manifest_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"no manifest\.json: run `make study`"):
+        report.by_notebook(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"outputs": ')
+    with pytest.raises(ValueError, match=r"manifest\.json, line 1: not valid JSON"):
+        report.by_notebook(tmp_path)

@@ -1,0 +1,302 @@
+import json
+import shutil
+
+import drawn_scenes
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from petl_core import data
+from petl_core.config import RunConfig
+from petl_core.data import DataError, default_data
+from petl_core.evaluation import gallery
+from petl_core.runs import experiment
+from petl_core.training import default_backbones
+from petl_core.training import encoding as training
+from petl_core.training.pretraining import PretrainConfig, is_done, pretrain
+from petl_core.validation import ConfigError
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A data root and a runs root with the smallest data set and backbone that train."""
+    root = tmp_path_factory.mktemp("world")
+    patch = pytest.MonkeyPatch()
+    sizes = {"train": 24, "test": 10, "size": 32}
+    patch.setitem(default_data.DRAWN, "scenes-mini", {"domain": "aerial", **sizes})
+    patch.setitem(default_data.DRAWN, "natural-mini", {"domain": "natural", **sizes})
+    recipe = PretrainConfig("natural-mini", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
+    patch.setitem(default_backbones.BACKBONES, "mini", recipe)
+    yield {"data_root": root / "data", "runs_root": root / "runs", "progress": False}
+    patch.undo()
+
+
+CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=8, method_options={"share": 16})
+
+
+@pytest.fixture(scope="module")
+def finished(world):
+    return experiment.run(CONFIG, **world)
+
+
+def elsewhere(world, tmp_path):
+    """The same data and backbone with no run made yet."""
+    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
+    return {**world, "runs_root": tmp_path}
+
+
+def test_a_run_leaves_a_complete_account(finished):
+    metrics = json.loads((finished.folder / "metrics.json").read_text())
+    assert metrics["config"] == json.loads((finished.folder / "config.json").read_text())
+    assert metrics["hash"] == finished.folder.name == CONFIG.hash
+    assert [entry["epoch"] for entry in metrics["history"]] == [0, 1, 2, 3]
+    best = max(metrics["history"], key=lambda entry: entry["validation_mr"])
+    assert metrics["chosen_epoch"] == best["epoch"]
+    assert metrics["images"] == {"train": 19, "validation": 5, "test": 10}
+    assert {"revision", "python", "torch", "open_clip_torch", "threads"} <= metrics["environment"].keys()
+    assert metrics["peak_memory_mib"] > 0
+    assert finished.test_hits.shape == (10, 7)
+    assert not (finished.folder / "checkpoint.pt").exists()
+
+
+def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):
+    monkeypatch.setattr(training, "train_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "embed", lambda *_: pytest.fail("evaluated again"))
+    assert experiment.run(CONFIG, **world).metrics == finished.metrics
+
+
+def results(run):
+    history = [{k: v for k, v in entry.items() if k != "seconds"} for entry in run.metrics["history"]]
+    return run.metrics["scores"], run.metrics["intervals"], run.metrics["chosen_epoch"], history
+
+
+def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp_path):
+    again = experiment.run(CONFIG, **elsewhere(world, tmp_path))
+    assert again.folder != finished.folder
+    assert results(again) == results(finished)
+    one, other = (load_file(run.folder / "adapter.safetensors") for run in (again, finished))
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("killed_in_epoch", [1, 2, 3])
+def test_a_killed_run_resumes_to_the_same_result(world, finished, tmp_path, monkeypatch, killed_in_epoch):
+    places = elsewhere(world, tmp_path)
+    original, trained = training.train_epoch, []
+
+    def until_killed(*arguments):
+        epoch = arguments[5]
+        if epoch == killed_in_epoch and not trained.count("killed"):
+            trained.append("killed")
+            raise KeyboardInterrupt
+        trained.append(epoch)
+        return original(*arguments)
+
+    monkeypatch.setattr(training, "train_epoch", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(CONFIG, **places)
+    assert not (tmp_path / CONFIG.hash / "metrics.json").exists()
+    assert results(experiment.run(CONFIG, **places)) == results(finished)
+    assert [epoch for epoch in trained if epoch != "killed"] == [1, 2, 3]
+
+
+def test_the_test_split_is_read_once_after_training(world, tmp_path, monkeypatch):
+    events = []
+    original_prepare, original_epoch = training.prepare, training.train_epoch
+    test_images = set(default_data.load_or_draw("scenes-mini", world["data_root"]).test.images)
+
+    def prepare(split, *rest):
+        events.append("test" if test_images & set(split.images) else "train")
+        return original_prepare(split, *rest)
+
+    monkeypatch.setattr(training, "prepare", prepare)
+    monkeypatch.setattr(training, "train_epoch", lambda *a: events.append("epoch") or original_epoch(*a))
+    experiment.run(CONFIG, **elsewhere(world, tmp_path))
+    assert events == ["train", "train", "epoch", "epoch", "epoch", "test"]
+
+
+def test_the_saved_adapter_reproduces_the_metrics(world, finished):
+    found = gallery.search(finished, default_data.load_or_draw("scenes-mini", world["data_root"]), world["data_root"])
+    assert 100 * np.mean(found.image_ranks <= 1) == pytest.approx(finished.metrics["scores"]["strict"]["i2t_r1"])
+
+
+def test_zero_shot_trains_nothing(world):
+    run = experiment.run(CONFIG.zero_shot(), **world)
+    assert run.metrics["parameters"]["trained"] == 0
+    assert run.metrics["history"] == [{"epoch": 0}]
+
+
+def test_a_broken_checkpoint_is_named(world, tmp_path):
+    places = elsewhere(world, tmp_path)
+    (tmp_path / CONFIG.hash).mkdir()
+    (tmp_path / CONFIG.hash / "checkpoint.pt").write_bytes(b"half a checkpoint")
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed .*delete it"):
+        experiment.run(CONFIG, **places)
+
+
+def test_changed_data_under_the_same_name_is_noticed(world, tmp_path):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    short = CONFIG.zero_shot()
+    experiment.run(short, **places)
+    captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
+    lines = captions.read_text().splitlines()
+    captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
+    with pytest.raises(ConfigError, match="made with other data under the same name"):
+        experiment.run(short, **places)
+
+
+def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeypatch):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment.retrieval, "per_image_hits", lambda *_: 1 / 0)  # after training
+        with pytest.raises(ZeroDivisionError):
+            experiment.run(CONFIG, **places)
+    captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
+    lines = captions.read_text().splitlines()
+    captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was begun with other data\)"):
+        experiment.run(CONFIG, **places)
+
+
+def test_redrawn_images_under_the_same_names_are_noticed(world, tmp_path):
+    shutil.copytree(world["data_root"], tmp_path / "data")
+    places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
+    experiment.run(CONFIG.zero_shot(), **places)
+    image = default_data.load_or_draw("scenes-mini", tmp_path / "data").test.images[0]
+    image.write_bytes(image.read_bytes() + b" ")
+    with pytest.raises(ConfigError, match="made with other images under the same name"):
+        experiment.run(CONFIG.zero_shot(), **places)
+
+
+def test_a_run_is_read_by_its_folder_and_never_trained(world, finished, tmp_path):
+    assert experiment.open_run(finished.folder, world["data_root"]).metrics == finished.metrics
+    renamed = shutil.copytree(finished.folder, tmp_path / "best")
+    with pytest.raises(ConfigError, match=f"keeps its configuration under {CONFIG.hash}"):
+        experiment.open_run(renamed, world["data_root"])
+    (renamed / "config.json").write_text('{"lr": 1.0}')
+    with pytest.raises(ConfigError, match=r"config\.json is missing or of another version"):
+        experiment.open_run(renamed, world["data_root"])
+
+
+def test_a_part_of_the_training_images_is_drawn_at_random_and_nested(world):
+    train = default_data.load_or_draw("scenes-mini", world["data_root"]).train
+    small, large = (experiment._draw(train, count, seed=2).images for count in (6, 12))
+    assert set(small) < set(large) < set(train.images)
+    assert list(large) == [image for image in train.images if image in large]
+    assert large != train.images[:12] and large != experiment._draw(train, 12, seed=3).images
+    assert experiment._draw(train, 0, seed=2) is train
+
+
+def test_a_queue_is_as_wide_as_what_the_method_embeds(world, tmp_path):
+    probe = CONFIG.replace(method="linear_probe", method_options={}, queue_size=16, epochs=1)
+    assert "queue" in experiment.run(probe, **elsewhere(world, tmp_path)).metrics["history"][1]["loss"]
+
+
+def test_scene_labels_need_scenes(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment.scene_labels, "seen_classes", lambda _: [])
+    with pytest.raises(ConfigError, match="no training image has a scene label"):
+        experiment.run(CONFIG.replace(scene_probability=0.5), **elsewhere(world, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "device", "message"),
+    [
+        ({"backbone": "ViT-B-32"}, "auto", "its weights would be random; set pretrained"),
+        ({"method": "msr"}, "auto", "unknown method"),
+        ({"method_options": {"rank": 3}}, "auto", "unknown rank"),
+        ({}, "tpu9", "device 'tpu9'"),
+        ({"dataset": "nowhere"}, "auto", "nowhere"),
+    ],
+)
+def test_bad_configurations_stop_before_anything_is_loaded(world, monkeypatch, changes, device, message):
+    monkeypatch.setattr(experiment.backbone, "load", lambda *_: pytest.fail("loaded a backbone"))
+    with pytest.raises((ConfigError, DataError), match=message):
+        experiment.run(CONFIG.replace(**changes), device=device, **world)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path, monkeypatch):
+    nan = {"total": torch.tensor(float("nan"), requires_grad=True)}
+    monkeypatch.setattr(training, "batch_loss", lambda *_: nan)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: lower learning_rate"):
+        experiment.run(CONFIG, **elsewhere(world, tmp_path))
+
+
+def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finished, tmp_path):
+    there = elsewhere(world, tmp_path)
+    shutil.copytree(finished.folder, tmp_path / finished.folder.name)
+    killed = CONFIG.replace(seed=8)
+    (tmp_path / killed.hash).mkdir()
+    (tmp_path / killed.hash / "config.json").write_text(json.dumps(vars(killed)))
+    diverging = CONFIG.replace(seed=9, learning_rate=1e30, epochs=1)
+    runs, failed = experiment.collect([CONFIG.hash, killed.hash, diverging, "0123456789abcdef"], **there)
+    assert [run.config for run in runs] == [CONFIG]
+    assert [failure.config for failure in failed] == [killed, diverging, None]
+    assert "killed" in failed[0].reason
+    assert "FloatingPointError" in failed[1].reason and "loss" in failed[1].reason
+    assert failed[2].reason == "not run yet"
+    with pytest.raises(ConfigError, match=f"no finished run .*{killed.hash}: stopped before its end"):
+        experiment.collect([killed.hash], **there)
+
+
+def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path, monkeypatch):
+    there = elsewhere(world, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "embed", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            experiment.run(CONFIG, **there)
+    record = tmp_path / CONFIG.hash / "failed.json"
+    assert json.loads(record.read_text()) == {"config": vars(CONFIG), "reason": "ZeroDivisionError: division by zero"}
+    experiment.run(CONFIG, **there)
+    assert not record.exists()
+
+
+def test_pretraining_is_repeatable_and_refuses_another_recipe(world, finished, tmp_path):
+    recipe = default_backbones.BACKBONES["mini"]
+    data = default_data.load_or_draw("natural-mini", world["data_root"])
+    pretrain(recipe, data, tmp_path / "again")
+    weights = [
+        (folder / "open_clip_model.safetensors").read_bytes()
+        for folder in (tmp_path / "again", world["runs_root"] / "backbones" / "mini")
+    ]
+    assert weights[0] == weights[1]
+    with pytest.raises(ConfigError, match="another recipe"):
+        is_done(tmp_path / "again", PretrainConfig("natural-mini"))
+
+
+def test_pretraining_does_not_depend_on_the_number_of_threads(tmp_path):
+    drawn_scenes.write(tmp_path, "natural", domain="natural", train=256, test=10, size=32)
+    recipe = PretrainConfig("natural", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
+    weights, before = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            folder = tmp_path / str(threads)
+            pretrain(recipe, data.load("natural", tmp_path), folder)
+            assert torch.get_num_threads() == threads
+            weights.append((folder / "open_clip_model.safetensors").read_bytes())
+    finally:
+        torch.set_num_threads(before)
+    assert weights[0] == weights[1]
+
+
+def test_epochs_visit_every_image_or_every_caption_once():
+    image_of = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3])
+    split = training.Prepared(*(torch.empty(0),) * 2, torch.arange(4), torch.arange(8), image_of)
+    captions = torch.cat(list(training.epoch_batches(split, 3, "captions", 0, 1)))
+    assert sorted(captions.tolist()) == list(range(8))
+    drawn = [torch.cat(list(training.epoch_batches(split, 2, "images", 0, epoch))) for epoch in range(60)]
+    for rows in drawn:
+        assert sorted(image_of[rows].tolist()) == [0, 1, 2, 3]
+    assert {row for rows in drawn for row in rows.tolist()} == set(range(8))
+
+
+def test_learning_rates():
+    cosine = CONFIG.replace(epochs=10, learning_rate=1.0)
+    assert training.learning_rate(cosine, 0) == 1.0
+    assert training.learning_rate(cosine, 5) == pytest.approx(0.5)
+    assert training.learning_rate(cosine, 10) == pytest.approx(0)
+    released = CONFIG.replace(schedule="step", epochs=30, learning_rate=2e-4)
+    assert training.learning_rate(released, 19.9) == 2e-4
+    assert training.learning_rate(released, 20) == pytest.approx(1.4e-4)
