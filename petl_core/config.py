@@ -4,20 +4,38 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from petl_core.data import scene_labels
 from petl_core.paths import ROOT, resolve
 from petl_core.validation import ConfigError, check_types
 
-RECIPE = 2  # raised whenever the same configuration would train differently, so that old runs are not reused
+RECIPE = 3  # raised whenever the same configuration would train differently, so that old runs are not reused
+
+# What a field may hold, besides its type.
+CHOICES = {
+    "precision": ("fp32", "bf16"),
+    "contrast": ("infonce", "triplet"),
+    "pairs": ("images", "captions"),
+    "schedule": ("cosine", "step"),
+}
+NOT_NEGATIVE = (
+    "w_cross", "w_image", "w_text", "margin", "weight_decay", "epochs", "train_images", "queue_weight", "queue_warmup",
+    "seed",
+)  # fmt: skip
+POSITIVE = ("temperature", "learning_rate")
+FRACTIONS = ("validation_fraction", "view_dropout")  # above 0 and below 1
+LARGEST_QUEUE = 65_536
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """One run, as data: everything that decides its result, and nothing about where files lie.
 
-    Defaults are the run of a few seconds that the notebooks use as a test; the README has
-    PE-RSITR's released settings.
+    Defaults are the run of a few seconds that the notebooks use as a test; the README has PE-RSITR's released settings.
+
+    Raises:
+        ConfigError: a field of the wrong type or out of range.
     """
 
     dataset: str = "scenes-tiny"
@@ -40,7 +58,7 @@ class RunConfig:
     pairs: str = "images"  # an epoch is every image once with a random caption, or every caption ("captions")
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
-    schedule: str = "cosine"  # to zero, or the released "step": x0.7 after epoch 20
+    schedule: str = "cosine"  # to zero; or "step", x0.7 after every 20 epochs (PE-RSITR's release: from its 20th on)
     validation_fraction: float = 0.2
     train_images: int = 0  # use this many training images only, drawn by the seed; 0 = all
     seed: int = 2
@@ -56,59 +74,60 @@ class RunConfig:
         for name, value in check_types(dataclasses.asdict(self), declared, "run configuration").items():
             object.__setattr__(self, name, value)
         for name in ("dataset", "backbone"):
-            object.__setattr__(self, name, _portable(getattr(self, name)))
+            object.__setattr__(self, name, _relative_to_root(getattr(self, name)))
         self._check_ranges()
-
-    def _check_ranges(self):
-        choices = {
-            "precision": ("fp32", "bf16"),
-            "contrast": ("infonce", "triplet"),
-            "pairs": ("images", "captions"),
-            "schedule": ("cosine", "step"),
-        }
-        for name, allowed in choices.items():
-            _require(getattr(self, name) in allowed, self, name, f"one of {', '.join(allowed)}")
-        for name in (
-            "w_cross",
-            "w_image",
-            "w_text",
-            "margin",
-            "weight_decay",
-            "epochs",
-            "train_images",
-            "queue_weight",
-            "queue_warmup",
-            "seed",
-        ):
-            _require(getattr(self, name) >= 0, self, name, "at least 0")
-        _require(
-            self.epochs == 0 or self.w_cross + self.w_image + self.w_text > 0,
-            self,
-            "w_cross",
-            "positive, or another term's weight",
-        )
-        for name in ("temperature", "learning_rate"):
-            _require(getattr(self, name) > 0, self, name, "positive")
-        _require(self.train_images != 1, self, "train_images", "0, or at least 2: a contrast needs a negative")
-        _require(self.epochs == 0 or self.method != "zero_shot", self, "epochs", "0 for zero_shot")
-        _require(self.batch_size >= 2, self, "batch_size", "at least 2: a contrast needs a negative")
-        for name in ("validation_fraction", "view_dropout"):
-            _require(0 < getattr(self, name) < 1, self, name, "between 0 and 1")
-        _require(0 <= self.queue_size <= 65_536, self, "queue_size", "from 0 to 65,536")
-        _require(0 <= self.scene_probability <= 1, self, "scene_probability", "from 0 to 1")
+        self._check_combinations()
         scene_labels.check_template(self.scene_template)
         try:
             json.dumps(self.method_options, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"run configuration: method_options must be JSON: {error}") from error
 
+    def _check_ranges(self) -> None:
+        """Fields on their own."""
+        for name, allowed in CHOICES.items():
+            self._require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}")
+        for name in NOT_NEGATIVE:
+            self._require(getattr(self, name) >= 0, name, "at least 0")
+        for name in POSITIVE:
+            self._require(getattr(self, name) > 0, name, "positive")
+        for name in FRACTIONS:
+            self._require(0 < getattr(self, name) < 1, name, "between 0 and 1")
+        self._require(self.train_images != 1, "train_images", "0, or at least 2: a contrast needs a negative")
+        self._require(self.batch_size >= 2, "batch_size", "at least 2: a contrast needs a negative")
+        self._require(0 <= self.queue_size <= LARGEST_QUEUE, "queue_size", f"from 0 to {LARGEST_QUEUE:,}")
+        self._require(0 <= self.scene_probability <= 1, "scene_probability", "from 0 to 1")
+
+    def _check_combinations(self) -> None:
+        """Fields that make sense only together."""
+        has_loss = self.w_cross + self.w_image + self.w_text > 0
+        self._require(self.epochs == 0 or has_loss, "w_cross", "positive, or another term's weight")
+        self._require(self.epochs == 0 or self.method != "zero_shot", "epochs", "0 for zero_shot")
+        if self.cache_features and self.scene_probability:
+            raise ConfigError(
+                "run configuration: cache_features: captions with scene labels are not cached; "
+                "set one of the two to 0 or False"
+            )
+
+    def _require(self, condition: bool, name: str, wanted: str) -> None:
+        if not condition:
+            raise ConfigError(f"run configuration: {name} = {getattr(self, name)!r} must be {wanted}")
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their defaults."""
+        values = dataclasses.asdict(self)
+        return {f.name: values[f.name] for f in dataclasses.fields(self) if values[f.name] != _default(f)}
+
     @property
     def hash(self) -> str:
-        """The run's name: 16 hexadecimal digits over every field."""
-        content = json.dumps({"recipe": RECIPE, **dataclasses.asdict(self)}, sort_keys=True)
+        """The run's name: 16 hexadecimal digits over RECIPE and the fields that differ from their defaults.
+
+        So a new field whose default changes nothing renames no run.
+        """
+        content = json.dumps({"recipe": RECIPE, **self.changed()}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
-    def replace(self, **changes) -> "RunConfig":
+    def replace(self, **changes: Any) -> "RunConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
@@ -118,12 +137,13 @@ class RunConfig:
         return RunConfig(**{name: getattr(self, name) for name in kept}, method="zero_shot", epochs=0)
 
 
-def _require(condition: bool, config: RunConfig, name: str, wanted: str) -> None:
-    if not condition:
-        raise ConfigError(f"run configuration: {name} = {getattr(config, name)!r} must be {wanted}")
+def _default(declared: dataclasses.Field) -> Any:
+    if declared.default_factory is not dataclasses.MISSING:
+        return declared.default_factory()
+    return declared.default
 
 
-def _portable(name: str) -> str:
+def _relative_to_root(name: str) -> str:
     """A path inside the project is named relative to its root, so that moving the project keeps its runs."""
     folder = name.removeprefix("local-dir:")
     if "/" not in folder or folder.startswith("hf-hub:"):

@@ -1,0 +1,40 @@
+"""Many runs for a notebook, and the reasons of those that are missing."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from petl_core.config import RunConfig
+from petl_core.paths import resolve
+from petl_core.runs.folder import Failure, Run, failure_of, open_run
+from petl_core.validation import ConfigError
+
+
+def collect(
+    runs: Sequence[str | RunConfig],
+    data_root: str | Path = "data",
+    runs_root: str | Path = "runs",
+    device: str = "auto",
+    progress: bool = True,
+) -> tuple[list[Run], list[Failure]]:
+    """Runs in the order asked, and those that failed: a configuration is run, a name is only read, without torch.
+
+    Raises:
+        ConfigError: not one run is there.
+    """
+    root = resolve(runs_root)
+    finished, failed = [], []
+    for asked in runs:
+        name = asked.hash if isinstance(asked, RunConfig) else asked
+        try:
+            if isinstance(asked, RunConfig):
+                from petl_core.runs import experiment  # imports torch
+
+                finished.append(experiment.run(asked, data_root, runs_root, device, progress))
+            else:
+                finished.append(open_run(root / name))
+        except Exception as error:
+            failed.append(failure_of(root / name, f"{type(error).__name__}: {error}"))
+    if not finished:
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was asked for"
+        raise ConfigError(f"no finished run under {root}: {reasons}")
+    return finished, failed

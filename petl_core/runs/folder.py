@@ -1,0 +1,133 @@
+"""A run's folder, ``runs/<hash>/``, read without torch and without training anything.
+
+config.json           what was asked
+checkpoint.pt         the state after the last finished epoch; removed at the end
+adapter.safetensors   what was trained, at the epoch with the best validation mR
+test_hits.npy         (test images, 7): see retrieval.per_image_hits
+test_hits_oracle.npy, test_hits_predicted.npy   the same with scene labels in the queries, where training had them
+metrics.json          every figure (:class:`Metrics`); written last: where it stands, the run is finished
+failed.json           why the last attempt failed, if it did
+"""
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+
+from petl_core.config import RunConfig
+from petl_core.files import read_json
+from petl_core.paths import resolve
+from petl_core.validation import ConfigError
+
+Scores = dict[str, float]  # i2t_r1 ... t2i_r10, mr in percent; i2t_medr, t2i_medr
+
+
+class Epoch(TypedDict, total=False):
+    """An epoch of training; epoch 0 is before training and has no loss."""
+
+    epoch: int
+    validation_mr: float  # percent
+    loss: dict[str, float]  # mean of each term over the epoch's steps, and "total"
+    seconds: float
+    drift: list[dict]  # after the last epoch of a run with a queue: rows of recycling.drift
+
+
+class Metrics(TypedDict):
+    """What ``metrics.json`` holds."""
+
+    hash: str
+    config: dict[str, Any]  # every field of RunConfig
+    method: dict[str, Any]  # title, and options with defaults filled in
+    inputs: dict[str, str]  # digests of data, images and backbone
+    scores: dict[str, Scores]  # "strict", "equivalent" (caption-equivalence): on the test split
+    intervals: dict[str, dict[str, list[float]]]  # of the same: [low, high] at 95 %, over test images
+    scene_scores: dict[str, dict[str, Scores]]  # with "oracle" and "predicted" labels in the queries
+    chosen_epoch: int  # by validation mR
+    history: list[Epoch]
+    parameters: dict[str, int]  # "trained" (without logit_scale), "backbone"
+    images: dict[str, int]  # "train", "validation", "test"
+    blank_captions_dropped: int
+    seconds: dict[str, float]  # "prepare", "train", "test"
+    peak_memory_mib: float  # of training: GPU, or the process on a CPU
+    environment: dict[str, Any]  # revision, versions, device, threads
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    folder: Path
+    config: RunConfig
+    metrics: Metrics
+
+    @property
+    def test_hits(self) -> np.ndarray:
+        """(test images, 7), for paired comparisons with :func:`petl_core.retrieval.paired_bootstrap`."""
+        return np.load(self.folder / "test_hits.npy")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that was asked for and is not there."""
+
+    name: str
+    config: RunConfig | None
+    reason: str
+    title: str = ""  # of its method, where its folder tells
+
+
+def is_finished(folder: str | Path) -> bool:
+    """Whether a run's results are there."""
+    return (resolve(folder) / "metrics.json").exists()
+
+
+def open_run(folder: str | Path) -> Run:
+    """A finished run by its folder.
+
+    Raises:
+        ConfigError: there is no finished run in it, or one of another version.
+    """
+    folder = resolve(folder)
+    if not is_finished(folder):
+        raise ConfigError(f"{folder} holds no metrics.json: not a finished run; run its configuration first")
+    config = read_config(folder)
+    if config.hash != folder.name:
+        raise ConfigError(
+            f"{folder}: this version keeps its configuration under {config.hash}; run it again, or give the folder "
+            "its name back"
+        )
+    return Run(folder, config, read_json(folder / "metrics.json"))
+
+
+def read_config(folder: Path) -> RunConfig:
+    """What was asked of a run.
+
+    Raises:
+        ConfigError: a missing ``config.json``, or one of another version.
+    """
+    path = folder / "config.json"
+    try:
+        return RunConfig(**read_json(path))
+    except (TypeError, OSError) as error:
+        raise ConfigError(f"{path} is missing or of another version ({error}); run its configuration again") from error
+
+
+def failure_of(folder: str | Path, reason: str = "") -> Failure:
+    """What a folder tells of a run that is not there; otherwise ``reason``."""
+    folder = resolve(folder)
+    config, title = None, ""
+    if not folder.exists():
+        reason = "not run yet"
+    if (folder / "config.json").exists():
+        with contextlib.suppress(ValueError):  # ConfigError among them: of another version
+            config = read_config(folder)
+        if not is_finished(folder):
+            reason = "stopped before its end: killed, or out of memory"
+    if (folder / "failed.json").exists():
+        told = read_json(folder / "failed.json")
+        reason, title = told["reason"], told.get("title", "")
+        with contextlib.suppress(ValueError, TypeError):
+            config = RunConfig(**told["config"])
+    return Failure(folder.name, config, reason, title or (config.method if config else ""))
