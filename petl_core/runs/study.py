@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 from petl_core.config import RunConfig
 from petl_core.paths import ROOT, resolve
@@ -93,20 +92,6 @@ def finished(name: str, runs_root: str | Path) -> bool:
     return (resolve(runs_root) / name / "metrics.json").exists()
 
 
-def estimate(study: Study, at_once: int) -> str:
-    """Runs and minutes still to go, ``at_once`` at a time, judged by finished runs of the same data and backbone."""
-    runs_root = study.places["runs_root"]
-    left = [run for name, run in study.runs.items() if not finished(name, runs_root)]
-    seen = list(_costs(runs_root))
-    seconds = [_expected(run, seen) for run in left]
-    known = [value for value in seconds if value is not None]
-    text = f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} to train"
-    if not known:
-        return text + (", minutes unknown until runs like them have finished" if left else "")
-    minutes = sum(known) / len(known) * len(left) / at_once / 60
-    return text + f": about {minutes:.0f} minutes, {at_once} at once, judged by {len(seen)} finished runs"
-
-
 def _grid(shared: dict, asked: Sequence[dict]) -> Iterator[RunConfig]:
     for run in asked:
         lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
@@ -115,44 +100,3 @@ def _grid(shared: dict, asked: Sequence[dict]) -> Iterator[RunConfig]:
             raise ConfigError(f"study.yaml: a run has unknown {', '.join(sorted(unknown))}")
         for values in itertools.product(*lists.values()):
             yield RunConfig(**dict(zip(lists, values, strict=True)))
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """What a finished run took."""
-
-    run: RunConfig
-    images: int  # of training
-    per_image: float  # seconds in each epoch
-    fixed: float  # seconds of all else
-
-
-def _costs(runs_root: str | Path) -> Iterator[_Cost]:
-    for path in resolve(runs_root).glob("*/metrics.json"):
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-            run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
-        except (ValueError, TypeError, KeyError):  # of another version: no judge of this one's cost
-            continue
-        per_image = seconds["train"] / (images * max(1, run.epochs))
-        fixed = max(seconds["prepare"] + seconds["test"], _notebook_seconds(path.parent) - seconds["train"])
-        yield _Cost(run, images, per_image, fixed)
-
-
-def _notebook_seconds(folder: Path) -> float:
-    """What a run's notebook took: with its kernel's start and imports, which are most of a small run's time."""
-    try:
-        notebook = json.loads((folder / "03_train.ipynb").read_text(encoding="utf-8"))
-        return float(notebook["metadata"]["papermill"]["duration"])
-    except (OSError, ValueError, TypeError, KeyError):  # run from Python, or interrupted
-        return 0.0
-
-
-def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:
-    alike = [cost for cost in seen if (cost.run.dataset, cost.run.backbone) == (run.dataset, run.backbone)]
-    for field in ("method", "cache_features", "pairs"):  # where none agrees, the others judge
-        alike = [cost for cost in alike if getattr(cost.run, field) == getattr(run, field)] or alike
-    if not alike:
-        return None
-    images = run.train_images or max(cost.images for cost in alike)
-    return median(cost.per_image for cost in alike) * images * run.epochs + median(cost.fixed for cost in alike)

@@ -54,13 +54,23 @@ def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
 def epoch_batches(train: PreparedSplit, config: RunConfig, epoch: int) -> Iterator[torch.Tensor]:
     """Rows of captions, (B,) each, in this epoch's order: every caption, or one drawn for every image."""
     rng = np.random.default_rng([config.seed, epoch])
+    rows = one_caption_an_image(train, rng) if config.pairs == "images" else rng.permutation(len(train.image_of))
+    yield from in_batches(rows, config.batch_size)
+
+
+def one_caption_an_image(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
+    """(N,) rows of captions: a random one of each image, in random order."""
     rows = rng.permutation(len(train.image_of))
-    if config.pairs == "images":  # the first of an image's captions in random order is a random one
-        _, first = np.unique(train.image_of.numpy()[rows], return_index=True)
-        rows = rng.permutation(rows[first])
-    for start in range(0, len(rows), config.batch_size):
-        if len(rows) - start > 1:  # a single pair has no negative
-            yield torch.from_numpy(rows[start : start + config.batch_size])
+    # The first of an image's captions in random order is a random one.
+    _, first = np.unique(train.image_of.numpy()[rows], return_index=True)
+    return rng.permutation(rows[first])
+
+
+def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    """Rows (B,) at a time; a last batch of one is left out, for a single pair has no negative."""
+    for start in range(0, len(rows), batch_size):
+        if len(rows) - start > 1:
+            yield torch.from_numpy(rows[start : start + batch_size])
 
 
 def learning_rate(config: RunConfig, epochs_done: float) -> float:
