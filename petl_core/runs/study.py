@@ -40,7 +40,7 @@ def read(section: dict) -> Study:
     Raises:
         ConfigError: naming what is unknown or out of range.
     """
-    places = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0}
+    places = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
     places |= {key: section[key] for key in places.keys() & section.keys()}
     shared = {key: value for key, value in section.items() if key in FIELDS}
     unknown = section.keys() - FIELDS - places.keys() - {"notebooks"}
