@@ -53,7 +53,7 @@ def test_a_run_leaves_a_complete_account(finished):
 
 def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):
     monkeypatch.setattr(epoch, "train_epoch", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(experiment, "test", lambda *_: pytest.fail("tested again"))
+    monkeypatch.setattr(experiment, "score_test_split", lambda *_: pytest.fail("tested again"))
     assert experiment.run(CONFIG, **world).metrics == finished.metrics
 
 
@@ -106,7 +106,8 @@ def test_the_test_split_is_read_once_after_training(world, tmp_path, monkeypatch
 
 
 def test_the_saved_adapter_reproduces_the_metrics(world, finished):
-    found = gallery_search.search(finished, default_data.load_or_draw("scenes-mini", world["data_root"]), world["data_root"])
+    dataset = default_data.load_or_draw("scenes-mini", world["data_root"])
+    found = gallery_search.search(finished, dataset, world["data_root"])
     assert 100 * np.mean(found.image_ranks <= 1) == pytest.approx(finished.metrics["scores"]["strict"]["i2t_r1"])
 
 
@@ -140,7 +141,7 @@ def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeyp
     shutil.copytree(world["data_root"], tmp_path / "data")
     places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "test", lambda *_: 1 / 0)  # after training
+        patch.setattr(experiment, "score_test_split", lambda *_: 1 / 0)  # after training
         with pytest.raises(ZeroDivisionError):
             experiment.run(CONFIG, **places)
     captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
@@ -233,7 +234,7 @@ def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finishe
 def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path, monkeypatch):
     there = elsewhere(world, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "test", lambda *_: 1 / 0)
+        patch.setattr(experiment, "score_test_split", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             experiment.run(CONFIG, **there)
     record = tmp_path / CONFIG.hash / "failed.json"
