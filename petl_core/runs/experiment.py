@@ -138,15 +138,16 @@ class _Job:
 def _make(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
     config = job.config
+    started = time.perf_counter()
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     frozen = backbone.load(weights, config.pretrained, config.precision, device)
     model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
     train, validation = job.training_parts()
+    history, seconds = [{"epoch": 0}], {"load": time.perf_counter() - started, "prepare": 0.0}
 
     # Train, where there is anything to train.
     memory = provenance.PeakMemory(device)
-    history, seconds = [{"epoch": 0}], {"prepare": 0.0, "train": 0.0}
     if config.epochs and model.trainable():
         started = time.perf_counter()
         prepared = job.prepare(model, job.dataset.train, train, validation)
@@ -155,7 +156,8 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         state = TrainState.start(config, model, width, job.progress)
         fitting.fit(state, *prepared, job.folder / "checkpoint.pt", job.digests)
         history = state.history
-        seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
     peak = memory.mib
 
     # Test, once.
