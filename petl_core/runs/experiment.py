@@ -18,6 +18,7 @@ from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
 from petl_core.data import default_data, scene_labels
 from petl_core.files import write_atomically, write_json
+from petl_core.measuring import PeakMemory
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
@@ -147,7 +148,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     history, seconds = [{"epoch": 0}], {"load": time.perf_counter() - started, "prepare": 0.0}
 
     # Train, where there is anything to train.
-    memory = provenance.PeakMemory(device)
+    memory = PeakMemory(device)
     if config.epochs and model.trainable():
         started = time.perf_counter()
         prepared = job.prepare(model, job.dataset.train, train, validation)
