@@ -5,7 +5,8 @@ import numpy as np
 from petl_core import backbone
 from petl_core.config import RunConfig
 from petl_core.data import default_data
-from petl_core.evaluation import gallery_search
+from petl_core.evaluation.embedding import embed_test_split
+from petl_core.evaluation.gallery_search import search
 from petl_core.runs import experiment
 from petl_core.training import encoding
 
@@ -26,7 +27,8 @@ def test_a_short_run_on_real_images(real_data, tmp_path):
     assert second["loss"]["total"] < first["loss"]["total"]
     assert run.metrics["images"] == {"train": 320, "validation": 159, "test": 1000}
     assert run.metrics["parameters"] == {"trained": 45_504, "backbone": 15_071_617}
-    found = gallery_search.search(run, default_data.load_or_draw("rsicd", real_data), real_data, progress=False)
+    dataset = default_data.load_or_draw("rsicd", real_data)
+    found = search(dataset.test, embed_test_split(run, dataset, real_data, progress=False))
     recall = 100 * np.mean(found.image_ranks <= 10)
     assert abs(recall - run.metrics["scores"]["strict"]["i2t_r10"]) < 0.5  # half ranks of ties are no hits
 
