@@ -79,11 +79,6 @@ class RetrievalData:
         """
         return sha256_of_all([*self.train.images, *self.test.images])
 
-    def image_sizes(self) -> str:
-        """Digest of the image files' sizes in bytes: tells redrawn images of the same names apart, mostly."""
-        sizes = [path.stat().st_size for split in (self.train, self.test) for path in split.images]
-        return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
-
     def _listing(self, split: Split) -> list[object]:
         names = ["/".join(path.relative_to(self.root).parts[1:]) for path in split.images]
         return [names, split.scenes, split.captions, split.image_of.tolist()]

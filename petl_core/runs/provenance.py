@@ -1,6 +1,5 @@
 """What a result depends on besides its configuration: inputs by content, versions, revision, machine."""
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -8,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from petl_core.data import RetrievalData
-from petl_core.files import sha256_cached
+from petl_core.files import sha256_of_all
 from petl_core.paths import ROOT, resolve
 
 if TYPE_CHECKING:  # torch takes seconds to import, and what only names a revision needs none
@@ -19,7 +18,7 @@ def digests(dataset: RetrievalData, weights: str, pretrained: str) -> dict[str, 
     """What a run was made from, by content: "data", "images" and "backbone"."""
     return {
         "data": dataset.fingerprint(),
-        "images": dataset.image_sizes(),
+        "images": dataset.image_digest(),
         "backbone": weights_digest(weights, pretrained),
     }
 
@@ -30,8 +29,7 @@ def weights_digest(name: str, pretrained: str) -> str:
     files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
     if not all(file.is_file() for file in files) or not files:
         return f"{name} {pretrained}".strip()
-    content = hashlib.sha256("".join(sha256_cached(file) for file in files).encode())
-    return content.hexdigest()[:16]
+    return sha256_of_all(files)[:16]
 
 
 def environment(device: "torch.device") -> dict:
