@@ -17,3 +17,7 @@ The rooms, in the order in which data flows through them:
     figures, ablation_plots, outputs, report   plots; files that know where they came from; all on one page
     study                    a section of study.yaml as notebooks and runs; importable without torch
 """
+
+from petl_core import lean_imports
+
+lean_imports.install()  # before open_clip is imported anywhere
