@@ -1,12 +1,19 @@
-"""The study as a graph: papermill runs -> tables and figures -> report. ``make study`` calls it; study.yaml lists it."""
+"""The study as a graph: runs -> tables and figures -> report, all by papermill. ``make study`` calls it.
+
+study.yaml lists the runs and notebooks of each section. A training job is one execution of 15_batch.ipynb: of all runs
+that are not there yet, side by side, or of ``runs_per_job`` of them, for clusters.
+"""
 
 import base64
+import hashlib
 import sys
 from pathlib import Path
 
 import yaml
 
+from petl_core.paths import resolve
 from petl_core.runs import study
+from petl_core.runs.folder import is_finished
 
 
 configfile: "study.yaml"
@@ -14,21 +21,39 @@ configfile: "study.yaml"
 
 SECTION = config.get("section", "study")
 TRAIN = config.get("train", True)
-STUDY = study.read(config[SECTION])
-RUNS, FIGURES = STUDY.places["runs_root"], STUDY.places["figures"]
+STUDY = study.read(study.find_section(config, SECTION), SECTION)
+DATA, RUNS, FIGURES = (STUDY.places[place] for place in ("data_root", "runs_root", "figures"))
 NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
 PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
-REPORT = "14_report"
+CORES = workflow.resource_settings.cores or 8
+LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
+REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
+TIMED = ("05_efficiency", "08_queue")  # run alone
 
 
-def attempt(name: str) -> str:
-    """The executed training notebook of a run, which may have failed: only metrics.json is proof of success."""
-    return f"{RUNS}/{name}/03_train.ipynb"
+def is_there(name: str) -> bool:
+    return is_finished(resolve(RUNS) / name)
+
+
+def as_jobs(names: list[str]) -> dict[str, list[str]]:
+    """Runs by the job that trains them, whose name is a digest of theirs."""
+    size = STUDY.places["runs_per_job"] or len(names)
+    parts = [names[i : i + size] for i in range(0, len(names), size or 1)]
+    return {hashlib.sha256("".join(part).encode()).hexdigest()[:8]: part for part in parts}
+
+
+JOBS = as_jobs([name for name in STUDY.runs if not is_there(name)])
+JOB_OF = {name: job for job, names in JOBS.items() for name in names}
+
+
+def attempt(job: str) -> str:
+    """The executed notebook of a job, some of whose runs may have failed: only metrics.json is proof of success."""
+    return f"{NOTEBOOKS}/{BATCH}-{job}.ipynb"
 
 
 def outcome(name: str) -> str:
     """What shows that a run needs no more training: its metrics, or else an attempt at it."""
-    return f"{RUNS}/{name}/metrics.json" if study.finished(name, RUNS) else attempt(name)
+    return f"{RUNS}/{name}/metrics.json" if name not in JOB_OF else attempt(JOB_OF[name])
 
 
 def as_parameters(values: dict) -> str:
@@ -36,16 +61,11 @@ def as_parameters(values: dict) -> str:
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
-CORES = workflow.resource_settings.cores or 8
-LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
-
-
-if workflow.is_main_process:
-    at_once = workflow.resource_settings.cores or workflow.resource_settings.nodes or 1
-    print(f"{SECTION}: {study.estimate(STUDY, at_once)}", file=sys.stderr)
-    for name in STUDY.runs:
-        if not study.finished(name, RUNS) and not LOOKING:  # what failed is tried again
-            Path(attempt(name)).unlink(missing_ok=True)
+if workflow.is_main_process and TRAIN and not LOOKING:  # what failed is tried again
+    for job, names in JOBS.items():
+        Path(attempt(job)).unlink(missing_ok=True)
+        for name in names:
+            (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
 
 
 rule study:
@@ -54,44 +74,44 @@ rule study:
 
 
 def precedents(wildcards) -> list[str]:
-    """What a run follows: the backbone and the zero-shot baseline. Newer ones must not delete finished runs."""
-    run = STUDY.runs[wildcards.hash]
-    made = [f"{NOTEBOOKS}/02_pretrain.ipynb"] if "02_pretrain" in STUDY.notebooks else []
-    return ancient(made + ([outcome(run.zero_shot().hash)] if run.epochs else []))
+    """What a job follows: the backbone, and zero-shot where another job trains it. Newer ones delete no finished run."""
+    made = [f"{NOTEBOOKS}/{BACKBONE}.ipynb"] if BACKBONE in STUDY.notebooks else []
+    baselines = {STUDY.runs[name].zero_shot().hash for name in JOBS[wildcards.job]}
+    elsewhere = baselines - set(JOBS[wildcards.job])
+    return ancient(made + sorted(outcome(name) for name in elsewhere))
 
 
-# A run that raises has left its reason in failed.json, and the tables will say so. A kernel that died is started once
-# more, and resumes; if it dies again, the rest goes on without it.
+def batch_parameters(wildcards) -> str:
+    places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
+    configs = [STUDY.runs[name].changed() for name in JOBS[wildcards.job]]
+    return as_parameters({"configs": configs, "workers": 1 if STUDY.places["gpus"] else CORES, **places})
+
+
+# A run that raises, or whose process dies twice, leaves its reason and stops nothing; a kernel that dies is started
+# once more, and its runs resume.
 rule train:
     input:
+        f"notebooks/{BATCH}.ipynb",
         precedents,
     output:
-        f"{RUNS}/{{hash}}/03_train.ipynb",
-    wildcard_constraints:
-        hash="[0-9a-f]{16}",
+        attempt("{job}"),
     log:
-        f"{RUNS}/{{hash}}/03_train.log",
+        f"{NOTEBOOKS}/{BATCH}-{{job}}.log",
     message:
-        "training {wildcards.hash}: {params.title}"
+        "training"
     params:
-        title=lambda wildcards: study.title(STUDY.runs[wildcards.hash]),
-        values=lambda wildcards: as_parameters(
-            {**vars(STUDY.runs[wildcards.hash]), "data_root": STUDY.places["data_root"], "runs_root": RUNS, "progress": False}
-        ),
+        values=batch_parameters,
     retries: 1
+    threads: 1 if STUDY.places["runs_per_job"] else CORES
     resources:
-        attempt=lambda wildcards, attempt: attempt,
         gpu=STUDY.places["gpus"],
     shell:
-        "rm -f {RUNS}/{wildcards.hash}/failed.json; "
-        "({PAPERMILL} notebooks/03_train.ipynb {output} -b {params.values} > {log} 2>&1 "
-        "|| test -f {RUNS}/{wildcards.hash}/failed.json || test {resources.attempt} = 2) && touch {output}"
+        "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 
 
 def notebook_inputs(wildcards) -> list[str]:
     """The runs that a notebook reads; with ``--config train=False`` those of them that are there."""
-    wanted = [name for name in STUDY.reads[wildcards.name] if TRAIN or study.finished(name, RUNS)]
-    return [outcome(name) for name in wanted]
+    return [outcome(name) for name in STUDY.reads[wildcards.name] if TRAIN or is_there(name)]
 
 
 rule notebook:
@@ -108,8 +128,7 @@ rule notebook:
         "notebook {wildcards.name}"
     params:
         values=lambda wildcards: as_parameters(STUDY.notebooks[wildcards.name]),
-    # What is timed runs alone.
-    threads: lambda wildcards: CORES if wildcards.name in ("05_efficiency", "08_queue") else 1
+    threads: lambda wildcards: CORES if wildcards.name in TIMED else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 

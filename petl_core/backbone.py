@@ -1,16 +1,16 @@
 """The frozen towers: an open_clip model with its preprocessing and tokenizer, ready to be adapted."""
 
+import copy
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
 import open_clip
 import torch
-from open_clip.transformer import TextTransformer, Transformer
+from open_clip.transformer import TextTransformer
 from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
@@ -54,6 +54,10 @@ class Backbone:
     def tokens(self, captions: Sequence[str]) -> torch.Tensor:
         """(M, context) long; trim a batch with :func:`trim` before encoding it."""
         return self.tokenizer(list(captions))
+
+    def __deepcopy__(self, memo: dict) -> "Backbone":
+        """A copy with weights of its own; preprocessing and tokenizer, which nothing changes, are shared."""
+        return Backbone(copy.deepcopy(self.clip, memo), self.preprocess, self.tokenizer)
 
 
 def load(name: str, pretrained: str = "", precision: str = "fp32", device: str | torch.device = "cpu") -> Backbone:
@@ -125,71 +129,6 @@ def fingerprint(clip: nn.Module) -> str:
         sample = flat[:: max(1, len(flat) // 32)][:32].to("cpu", torch.bfloat16)
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-@contextmanager
-def token_dropout(clip: nn.Module, probability: float):
-    """Within this context both towers see token embeddings with elements dropped before block 1.
-
-    PE-RSITR's second view of a batch (section III-C): image tokens after position embedding and ``ln_pre``, CLS
-    included; text tokens after position embedding. Gradients flow through the view.
-
-    Raises:
-        ConfigError: a tower without open_clip's transformer blocks.
-    """
-    towers = (clip.visual, clip.text)
-    if not all(isinstance(getattr(tower, "transformer", None), Transformer) for tower in towers):
-        raise ConfigError("second views need open_clip's transformer towers; set w_image and w_text to 0")
-
-    def drop(_, inputs):
-        return (nn.functional.dropout(inputs[0], probability, training=True), *inputs[1:])
-
-    handles = [tower.transformer.register_forward_pre_hook(drop) for tower in towers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextmanager
-def tapped(tower: nn.Module, layers: Sequence[int]):
-    """Within this context a forward pass of ``tower`` leaves the outputs of these blocks in the list it yields.
-
-    Each is (B, N, width), in the order in which the blocks run.
-    """
-    taps: list[torch.Tensor] = []
-
-    def keep(_, __, output):
-        taps.append(output[0] if isinstance(output, tuple) else output)
-
-    blocks = blocks_of(tower)
-    handles = [blocks[i].register_forward_hook(keep) for i in sorted(layers)]
-    try:
-        yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def blocks_of(tower: nn.Module) -> nn.ModuleList:
-    """The transformer blocks of an open_clip tower, or of the Hugging Face encoder inside one.
-
-    Raises:
-        ConfigError: the tower is no transformer.
-    """
-    transformer = getattr(tower, "transformer", None)
-    encoder = getattr(transformer, "encoder", transformer)
-    for name in ("resblocks", "layer", "layers", "block"):
-        if isinstance(getattr(encoder, name, None), nn.ModuleList):
-            return getattr(encoder, name)
-    raise ConfigError(f"{type(tower).__name__} has no transformer blocks to tap; choose a head on its embeddings")
-
-
-def width_of(tower: nn.Module) -> int:
-    """Width of the tokens between the blocks of :func:`blocks_of`."""
-    blocks_of(tower)
-    return tower.config.hidden_size if hasattr(tower, "config") else tower.transformer.width
 
 
 def _identifier(name: str, pretrained: str) -> str:

@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -53,3 +54,21 @@ def read_json(path: Path) -> dict:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
         raise ValueError(f"{path}{line}: not valid JSON ({error}); remove it to have it made again") from error
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal digest of a file's content."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_remembered: dict[tuple, str] = {}
+
+
+def sha256_cached(path: Path) -> str:
+    """:func:`sha256`, remembered in this process by path, size and time of change."""
+    status = Path(path).stat()
+    key = (str(path), status.st_size, status.st_mtime_ns)
+    if key not in _remembered:
+        _remembered[key] = sha256(path)
+    return _remembered[key]

@@ -1,11 +1,28 @@
-"""Contrasts between two batches of embeddings, and the hybrid multi-modal contrastive (HMMC) loss of PE-RSITR.
+"""Contrasts, and the hybrid multi-modal contrastive (HMMC) loss of PE-RSITR, which is a sum of them.
 
-Embeddings are L2-normalised, (B, d); row i of one belongs to row i of the other. ``exclude`` (B, B) marks pairs that
-are no negatives: false negatives, such as another caption of the same image.
+Embeddings are L2-normalised, (B, d); row i of one batch belongs to row i of the other. ``exclude`` marks pairs that are
+no negatives: false negatives, such as another caption of the same image.
+
+A new term of the loss is a line in ``TERMS`` and a field ``w_<term>`` of :class:`~petl_core.config.RunConfig`.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch.nn.functional import cross_entropy
+
+Contrast = Callable[..., torch.Tensor]
+
+# Which two batches each term contrasts. A batch whose name ends in "_views" is a second view of the same inputs.
+TERMS = {
+    "cross": ("images", "texts"),
+    "image": ("images", "image_views"),
+    "text": ("texts", "text_views"),
+}
+VIEWS = "_views"
+
+
+# Two batches: every other row is a negative.
 
 
 def triplet(a: torch.Tensor, b: torch.Tensor, exclude: torch.Tensor | None = None, margin: float = 0.2) -> torch.Tensor:
@@ -15,7 +32,7 @@ def triplet(a: torch.Tensor, b: torch.Tensor, exclude: torch.Tensor | None = Non
     """
     similarity = a @ b.T  # (B, B)
     positive = similarity.diag()
-    ignored = _diagonal_and(exclude, similarity)
+    ignored = _diagonal(similarity) if exclude is None else exclude | _diagonal(similarity)
     forward = (margin + similarity - positive[:, None]).clamp(min=0).masked_fill(ignored, 0)
     backward = (margin + similarity - positive[None, :]).clamp(min=0).masked_fill(ignored, 0)
     return forward.amax(dim=1).sum() + backward.amax(dim=0).sum()
@@ -30,52 +47,89 @@ def infonce(
     """Symmetric cross-entropy over the batch, averaged over anchors and directions (CLIP, Radford et al. 2021)."""
     logits = a @ b.T / temperature  # (B, B)
     if exclude is not None:
-        logits = logits.masked_fill(exclude & ~_eye(logits), float("-inf"))
+        logits = logits.masked_fill(exclude & ~_diagonal(logits), float("-inf"))
     target = torch.arange(len(a), device=a.device)
     return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
 
 
-def hmmc(images, texts, image_views, text_views, contrast, weights=(1.0, 1.0, 1.0), exclude=None) -> dict:
+# A batch and a queue: negatives come from the queue alone.
+
+
+def triplet_to_queue(
+    positive: torch.Tensor, negatives: torch.Tensor, exclude: torch.Tensor, margin: float = 0.2
+) -> torch.Tensor:
+    """sum_i max_k [margin + negatives_ik - positive_i]+ over the anchors (A,) and their negatives (A, K).
+
+    Summed, as :func:`triplet` of two batches is. ``exclude`` (A, K) marks negatives that do not count.
+    """
+    hardest = negatives.masked_fill(exclude, float("-inf")).amax(dim=1)
+    return (margin + hardest - positive).clamp(min=0).sum()
+
+
+def infonce_to_queue(
+    positive: torch.Tensor,
+    negatives: torch.Tensor,
+    exclude: torch.Tensor,
+    temperature: float | torch.Tensor = 0.07,
+) -> torch.Tensor:
+    """Cross-entropy of each anchor's positive (A,) against its negatives (A, K), averaged over the anchors.
+
+    ``exclude`` (A, K) bool marks negatives that do not count.
+    """
+    # Masked after the division: the gradient of a learned temperature would be 0 * inf, otherwise.
+    negatives = (negatives / temperature).masked_fill(exclude, float("-inf"))
+    logits = torch.cat([positive[:, None] / temperature, negatives], dim=1)  # (A, 1 + K)
+    return cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+# The loss of PE-RSITR.
+
+
+def hmmc(
+    batches: dict[str, torch.Tensor],
+    contrast: Contrast,
+    weights: dict[str, float] | None = None,
+    exclude: dict[str, torch.Tensor] | None = None,
+) -> dict[str, torch.Tensor]:
     """The terms of the HMMC loss (PE-RSITR, section III-C) and their weighted sum::
 
-        w_cross * L(v, t) + w_image * L(v, v') + w_text * L(t, t')
+        total = w_cross * L(v, t) + w_image * L(v, v') + w_text * L(t, t')
 
     Args:
-        images, texts: (B, d) embeddings v and t of a batch of pairs.
-        image_views, text_views: (B, d) second views v' and t'; not used, and may be None, where their weight is 0.
-        contrast: ``(a, b, exclude) -> scalar``, such as :func:`triplet` or :func:`infonce`.
-        weights: of the cross-modal, image and text term; a term of weight 0 is not computed.
-        exclude: a dict with the (B, B) masks of each term, "cross", "image" and "text"; or None.
+        batches: (B, d) embeddings by the names in ``TERMS``: "images" v, "texts" t and their second views v' and t'.
+            Those of terms without weight may be missing.
+        contrast: of two batches, ``(a, b, exclude) -> scalar``, such as :func:`triplet` or :func:`infonce`.
+        weights: of each term; a term of weight 0 is not computed. Without them, every term weighs 1.
+        exclude: (B, B) masks by term, as from :func:`false_negatives`.
 
     Returns:
-        {"cross", "image", "text": scalars that were computed, "total": their weighted sum}.
+        The scalar of each term that was computed, and "total".
     """
-    pairs = {"cross": (images, texts), "image": (images, image_views), "text": (texts, text_views)}
+    weights = dict.fromkeys(TERMS, 1.0) if weights is None else weights
     exclude = exclude or {}
-    terms = {
-        name: contrast(*pair, exclude.get(name))
-        for (name, pair), weight in zip(pairs.items(), weights, strict=True)
-        if weight
-    }
-    total = sum(weight * terms[name] for name, weight in zip(pairs, weights, strict=True) if weight)
+    terms = {}
+    for name, (a, b) in TERMS.items():
+        if weights[name]:
+            terms[name] = contrast(batches[a], batches[b], exclude.get(name))
+    total = sum(weights[name] * term for name, term in terms.items())
     return {**terms, "total": total}
+
+
+def views_needed(weights: dict[str, float]) -> set[str]:
+    """Which batches of second views the terms with a weight contrast."""
+    return {batch for name, pair in TERMS.items() if weights[name] for batch in pair if batch.endswith(VIEWS)}
 
 
 def false_negatives(image_ids: torch.Tensor, caption_ids: torch.Tensor) -> dict[str, torch.Tensor]:
     """Pairs (i, j) of a batch that are no negatives of each other, for each term of :func:`hmmc`: (B, B) bool.
 
-    Same image or same caption text across modalities; same image between images; same caption text, or captions
-    of one image, between texts. The release does not mask these.
+    Same image between images; same image or same caption text where texts take part. The release does not mask these.
     """
     same_image = image_ids[:, None] == image_ids[None, :]
     same_caption = caption_ids[:, None] == caption_ids[None, :]
-    either = same_image | same_caption
-    return {"cross": either, "image": same_image, "text": either}
+    of_images_alone = {name: all(batch.startswith("image") for batch in pair) for name, pair in TERMS.items()}
+    return {name: same_image if alone else same_image | same_caption for name, alone in of_images_alone.items()}
 
 
-def _eye(matrix: torch.Tensor) -> torch.Tensor:
+def _diagonal(matrix: torch.Tensor) -> torch.Tensor:
     return torch.eye(len(matrix), dtype=torch.bool, device=matrix.device)
-
-
-def _diagonal_and(exclude: torch.Tensor | None, matrix: torch.Tensor) -> torch.Tensor:
-    return _eye(matrix) if exclude is None else exclude | _eye(matrix)

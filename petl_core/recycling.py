@@ -17,36 +17,11 @@ from collections.abc import Callable
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn.functional import cosine_similarity, cross_entropy
+from torch.nn.functional import cosine_similarity
+
+from petl_core.losses import Contrast, infonce_to_queue
 
 DRIFT_COLUMNS = ["modality", "age_from", "age_to", "cosine", "count"]
-
-
-def infonce(
-    positive: torch.Tensor,
-    negatives: torch.Tensor,
-    exclude: torch.Tensor,
-    temperature: float | torch.Tensor = 0.07,
-) -> torch.Tensor:
-    """Cross-entropy of each anchor's positive (A,) against its negatives (A, K), averaged over the anchors.
-
-    ``exclude`` (A, K) bool marks negatives that do not count.
-    """
-    # Masked after the division: the gradient of a learned temperature would be 0 * inf, otherwise.
-    negatives = (negatives / temperature).masked_fill(exclude, float("-inf"))
-    logits = torch.cat([positive[:, None] / temperature, negatives], dim=1)  # (A, 1 + K)
-    return cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
-
-
-def triplet(
-    positive: torch.Tensor, negatives: torch.Tensor, exclude: torch.Tensor, margin: float = 0.2
-) -> torch.Tensor:
-    """sum_i max_k [margin + negatives_ik - positive_i]+ over the anchors (A,) and their negatives (A, K).
-
-    Summed, as :func:`petl_core.losses.triplet` of the batch is. ``exclude`` (A, K) marks negatives that do not count.
-    """
-    hardest = negatives.masked_fill(exclude, float("-inf")).amax(dim=1)
-    return (margin + hardest - positive).clamp(min=0).sum()
 
 
 class Queue(nn.Module):
@@ -102,14 +77,14 @@ class Queue(nn.Module):
         texts: torch.Tensor,
         image_ids: torch.Tensor,
         caption_ids: torch.Tensor,
-        contrast: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = infonce,
+        contrast: Contrast = infonce_to_queue,
     ) -> torch.Tensor:
         """L_queue of a batch of pairs, a scalar: each image against the queued texts, each text against the images.
 
         Args:
             images, texts: (B, d) normalised embeddings; gradients flow to them alone.
             image_ids, caption_ids: (B,) long; an entry that shares either with the anchor is no negative of it.
-            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as :func:`infonce`.
+            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as :func:`petl_core.losses.infonce_to_queue`.
 
         Returns:
             Zero, with a graph, during the warm-up and while the queue is empty.

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
-from petl_core.losses import false_negatives, hmmc, infonce, triplet
+from petl_core import losses
+from petl_core.losses import false_negatives, hmmc, infonce, triplet, views_needed
 
 
 def embeddings(count: int, seed: int, size: int = 4) -> list[torch.Tensor]:
@@ -71,9 +72,10 @@ def test_an_excluded_negative_has_no_influence(contrast):
 
 def test_hmmc_takes_only_the_terms_that_weigh():
     v, t, v2, t2 = embeddings(4, 7)
-    full = hmmc(v, t, v2, t2, triplet, (1.0, 2.0, 3.0))
+    batches = {"images": v, "texts": t, "image_views": v2, "text_views": t2}
+    full = hmmc(batches, triplet, {"cross": 1.0, "image": 2.0, "text": 3.0})
     assert full["total"].item() == pytest.approx((full["cross"] + 2 * full["image"] + 3 * full["text"]).item())
-    alone = hmmc(v, t, None, None, triplet, (1.0, 0.0, 0.0))
+    alone = hmmc({"images": v, "texts": t}, triplet, {"cross": 1.0, "image": 0.0, "text": 0.0})
     assert set(alone) == {"cross", "total"}
     assert torch.equal(alone["total"], full["cross"])
 
@@ -89,9 +91,24 @@ def test_hmmc_matches_the_released_loss_and_its_gradients(real_data):
     golden = load_file(real_data.parent / "golden" / "hmmc.safetensors")
     names = ("v", "t", "v_aug", "t_aug")
     leaves = [golden[name].clone().requires_grad_() for name in names]
-    terms = hmmc(*(normalize(leaf, dim=-1) for leaf in leaves), triplet)
+    batches = ("images", "texts", "image_views", "text_views")
+    embedded = {batch: normalize(leaf, dim=-1) for batch, leaf in zip(batches, leaves, strict=True)}
+    terms = hmmc(embedded, triplet)
     terms["total"].backward()
     for name, value in terms.items():
         assert value.item() == pytest.approx(golden[f"loss_{name}"].item(), abs=1e-5)
     for name, leaf in zip(names, leaves, strict=True):
         torch.testing.assert_close(leaf.grad, golden[f"grad_{name}"], atol=1e-5, rtol=0)
+
+
+def test_a_term_is_added_by_one_line(monkeypatch):
+    monkeypatch.setitem(losses.TERMS, "views", ("image_views", "text_views"))
+    v, t, v2, t2 = embeddings(4, 7)
+    batches = {"images": v, "texts": t, "image_views": v2, "text_views": t2}
+    weights = {"cross": 1.0, "image": 0.0, "text": 0.0, "views": 0.5}
+    assert views_needed(weights) == {"image_views", "text_views"}
+    terms = hmmc(batches, infonce, weights)
+    assert set(terms) == {"cross", "views", "total"}
+    assert terms["total"].item() == pytest.approx((infonce(v, t) + 0.5 * infonce(v2, t2)).item())
+    masks = false_negatives(torch.tensor([0, 0]), torch.tensor([1, 2]))
+    assert torch.equal(masks["views"], masks["cross"])

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-from petl_core import recycling
+from petl_core import losses, recycling
 from petl_core.recycling import Queue, drift
 
 WIDTH = 4
-CONTRASTS = [recycling.infonce, recycling.triplet]
+CONTRASTS = [losses.infonce_to_queue, losses.triplet_to_queue]
 
 
 def batch(size, seed, ids=6):
@@ -80,9 +80,9 @@ def test_losses_equal_their_definition_written_as_loops(size, batch_sizes, seed,
     queue, naive = filled(size, [batch(n, seed + i) for i, n in enumerate(batch_sizes)])
     pairs = batch(anchors, seed + 99)
     if triplet:
-        name, contrast = "triplet", partial(recycling.triplet, margin=parameter)
+        name, contrast = "triplet", partial(losses.triplet_to_queue, margin=parameter)
     else:
-        name, contrast = "infonce", partial(recycling.infonce, temperature=parameter)
+        name, contrast = "infonce", partial(losses.infonce_to_queue, temperature=parameter)
     expected = loss_by_loops(naive, pairs, name, parameter)
     assert queue.loss(*pairs, contrast).item() == pytest.approx(expected, abs=1e-4)
 
@@ -172,7 +172,7 @@ def test_a_learned_temperature_gets_a_finite_gradient_past_masked_entries():
     pairs = batch(4, 1)
     queue, _ = filled(6, [pairs])
     temperature = torch.tensor(0.07, requires_grad=True)
-    queue.loss(*pairs, partial(recycling.infonce, temperature=temperature)).backward()
+    queue.loss(*pairs, partial(losses.infonce_to_queue, temperature=temperature)).backward()
     assert math.isfinite(temperature.grad.item()) and temperature.grad.item() != 0
 
 

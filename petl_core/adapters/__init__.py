@@ -1,14 +1,18 @@
 """PETL methods: one family a file, one line each in ``METHODS``.
 
-    model = attach(clip, "mrs", bottleneck=64)
+    model = attach(backbone.load("ViT-B-32-quickgelu", "openai"), "mrs", bottleneck=64)
     model.encode_image(images, normalize=True)
     model.save("adapter.safetensors")
-    model = load(backbone.load("ViT-B-32-quickgelu", "openai").clip, "adapter.safetensors")
+    model = load(backbone.load("ViT-B-32-quickgelu", "openai"), "adapter.safetensors")
 
 A new method is a file with a :class:`~petl_core.adapters.base.Method` and a line below::
 
     class Scale(Method):                                     # petl_core/adapters/scale.py
         '''Scale the frozen image embedding.'''
+
+        title = "Scaled CLIP"                                # in tables and figures
+        parameters = 512                                     # on ViT-B/32
+
         def __init__(self, clip, options):
             super().__init__(clip, options)
             self.scale = nn.Parameter(torch.ones(clip.visual.output_dim))
@@ -19,36 +23,30 @@ A new method is a file with a :class:`~petl_core.adapters.base.Method` and a lin
     METHODS["scale"] = Scale
 """
 
-import json
 from pathlib import Path
 
-from torch import nn
+import torch
 
 from petl_core.adapters.adaptformer import AdaptFormer
-from petl_core.adapters.base import (
-    AdaptedCLIP,
-    Method,
-    SideMethod,
-    attach_method,
-    check_options,
-    read_adapter,
-    second_view,
-)
+from petl_core.adapters.base import AdaptedCLIP, Method, SideMethod, fill_options, second_view
 from petl_core.adapters.bitfit import BitFit
 from petl_core.adapters.convpass import Convpass
 from petl_core.adapters.cross_modal import CrossModalAdapter
 from petl_core.adapters.focus import FocusAdapter
+from petl_core.adapters.full_fine_tuning import FullFineTuning
 from petl_core.adapters.heads import CLIPAdapter, LinearProbe
 from petl_core.adapters.houlsby import HoulsbyAdapter
 from petl_core.adapters.lora import LoRA
 from petl_core.adapters.lst import LST
 from petl_core.adapters.mrs import MRSAdapter
 from petl_core.adapters.prompts import VPT, CoOp, VLPrompt
-from petl_core.adapters.references import FullFineTuning, ZeroShot
+from petl_core.adapters.saved import SavedAdapter
 from petl_core.adapters.uniadapter import UniAdapter
+from petl_core.adapters.zero_shot import ZeroShot
+from petl_core.backbone import Backbone, fingerprint
 from petl_core.validation import ConfigError
 
-__all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check", "load", "second_view"]
+__all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check_method", "load", "second_view"]
 
 METHODS: dict[str, type[Method]] = {
     "zero_shot": ZeroShot,
@@ -71,49 +69,58 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def attach(clip: nn.Module, method: str, *, train_logit_scale: bool = False, **options) -> AdaptedCLIP:
-    """Freeze ``clip`` and attach a method to it.
+def attach(backbone: Backbone, method: str, *, train_logit_scale: bool = False, **options) -> AdaptedCLIP:
+    """Freeze a backbone and attach a method to it.
 
     Args:
-        clip: an open_clip model with a text tower of its own (``force_custom_text=True``); it is changed in place.
+        backbone: a CLIP with a text tower of its own (``force_custom_text=True``), as :func:`petl_core.backbone.load`
+            gives it; its ``clip`` is changed in place, and the model stays on its device.
         method: a key of ``METHODS``.
         train_logit_scale: also train the temperature.
-        options: fields of the method's options dataclass.
+        options: fields of the method's ``Options``.
 
     Raises:
         ConfigError: an unknown method, an unknown or ill-typed option, or a backbone that the method cannot adapt.
     """
-    check(method, options)
-    return attach_method(clip, method, METHODS[method], options, train_logit_scale)
+    chosen = check_method(method, options)
+    model = AdaptedCLIP(backbone, method, METHODS[method], chosen)
+    model.clip.logit_scale.requires_grad_(train_logit_scale)
+    not_float32 = [name for name, parameter in model.trainable().items() if parameter.dtype != torch.float32]
+    if not_float32:
+        raise ConfigError(f"{method} trains the backbone's own weights ({not_float32[0]}, ...): use precision fp32")
+    return model
 
 
-def check(method: str, options: dict) -> None:
-    """Raise :class:`ConfigError` for an unknown method or an unknown or ill-typed option."""
+def check_method(method: str, options: dict):
+    """The method's ``Options``, with defaults for what ``options`` leaves out.
+
+    Raises:
+        ConfigError: an unknown method, or an unknown or ill-typed option.
+    """
     if method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    check_options(method, METHODS[method], options)
+    return fill_options(method, METHODS[method], options)
 
 
-def load(clip: nn.Module, path: str | Path) -> AdaptedCLIP:
+def load(backbone: Backbone, path: str | Path) -> AdaptedCLIP:
     """Attach a saved adapter to the backbone it was trained on.
 
     Raises:
         ConfigError: a broken file, or one that belongs to another backbone.
     """
-    metadata, weights = read_adapter(path)
-    model = attach(
-        clip,
-        metadata["method"],
-        train_logit_scale=json.loads(metadata["train_logit_scale"]),
-        **json.loads(metadata["options"]),
-    )
-    if model.backbone_fingerprint != metadata["backbone"]:
+    saved = SavedAdapter.read(Path(path))
+    found = fingerprint(backbone.clip)
+    if found != saved.backbone:
         raise ConfigError(
-            f"adapter {path} was trained on backbone {metadata['backbone']}, not on this one "
-            f"({model.backbone_fingerprint}); load the same open_clip model and weights"
+            f"adapter {path} was trained on backbone {saved.backbone}, not on this one ({found}); "
+            "load the same open_clip model and weights"
         )
-    missing = model.trainable().keys() ^ weights.keys()
-    if missing:
-        raise ConfigError(f"adapter {path}: {sorted(missing)[0]} and {len(missing) - 1} more do not match {model.name}")
-    model.load_state_dict(weights, strict=False)
+    try:
+        model = attach(backbone, saved.method, train_logit_scale=saved.train_logit_scale, **saved.options)
+    except ConfigError as error:
+        raise ConfigError(f"adapter {path}: {error}") from error
+    unmatched = sorted(model.trainable().keys() ^ saved.weights.keys())
+    if unmatched:
+        raise ConfigError(f"adapter {path}: {unmatched[0]} and {len(unmatched) - 1} more do not match {model.name}")
+    model.load_state_dict(saved.weights, strict=False)
     return model

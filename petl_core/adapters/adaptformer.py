@@ -1,14 +1,16 @@
 """AdaptFormer: Adapting Vision Transformers for Scalable Visual Recognition (Chen et al., NeurIPS 2022)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import Site, adapt_blocks, resblocks, width
-from petl_core.adapters.bottleneck import Bottleneck, towers
+from petl_core.adapters.bottleneck import Bottleneck
+from petl_core.adapters.sites import adapter_count, install
+from petl_core.adapters.towers import towers, width_of
+
+SITES = ("residual_mlp",)
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class AdaptFormer(Method):
     LayerNorm, as in the released code. The paper adapts vision only.
     """
 
+    title = "AdaptFormer"
+    parameters = 165_248
     Options = AdaptFormerOptions
 
     def __init__(self, clip: nn.Module, options: AdaptFormerOptions):
@@ -41,11 +45,7 @@ class AdaptFormer(Method):
         self.adapters = nn.ModuleDict()
         for modality, tower in towers(clip).items():
             self.adapters[modality] = nn.ModuleList(
-                Bottleneck(width(tower), options.bottleneck, torch.relu, options.dropout, options.scale)
-                for _ in range(1 if options.shared else len(resblocks(tower)))
+                Bottleneck(width_of(tower), options.bottleneck, torch.relu, options.dropout, options.scale)
+                for _ in range(adapter_count(tower, SITES, options.shared))
             )
-            adapt_blocks(tower, partial(self._sites, modality))
-
-    def _sites(self, modality: str, layer: int) -> dict[str, Site]:
-        adapters = self.adapters[modality]
-        return {"residual_mlp": adapters[layer % len(adapters)]}
+            install(self.adapters[modality], tower, SITES)

@@ -1,20 +1,18 @@
-"""What every method shares: options, open_clip's interface, saving and loading."""
+"""What every method shares: options, open_clip's interface, saving."""
 
 import dataclasses
-import json
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import dropout
 from torch.nn.functional import normalize as l2_normalize
 
-from petl_core import backbone
-from petl_core.files import write_atomically
+from petl_core.adapters.saved import SavedAdapter
+from petl_core.adapters.towers import token_dropout
+from petl_core.backbone import Backbone, accept_trimmed, fingerprint, input_dtype
 from petl_core.validation import ConfigError, check_types
 
 
@@ -26,11 +24,18 @@ class NoOptions:
 class Method(nn.Module):
     """What a method adds to a CLIP.
 
-    A subclass names its ``Options`` and, in ``__init__``, builds its own modules as attributes and installs them into
+    A subclass states its ``title`` and, in ``__init__``, builds its own modules as attributes and installs them into
     the frozen ``clip``; or it overrides the two ``encode`` methods. One that only reads the towers is a
     :class:`SideMethod`.
+
+    Attributes:
+        title: its name in tables and figures.
+        parameters: how many it trains on ViT-B/32 with default options; None where no count is fixed.
+        Options: a dataclass of its options, each with a default.
     """
 
+    title: str
+    parameters: int | None = None
     Options = NoOptions
 
     def __init__(self, clip: nn.Module, options):
@@ -47,13 +52,13 @@ class SideMethod(Method):
     """A method through which nothing flows back into the frozen towers: heads and side networks.
 
     What it reads of them, its taps, is one tensor with a row a sample, made without a graph. It may therefore come from
-    a cache (:mod:`petl_core.features`); of a method inside the towers no feature can be kept.
+    a cache (:mod:`petl_core.training.features`); of a method inside the towers no feature can be kept.
 
     Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. Here they are the embeddings, and they
     are left as they are; a subclass overrides what differs.
     """
 
-    tap_dropout = 0.0  # see second_view
+    tap_dropout = 0.0  # above zero within a second view, see second_view
 
     @property
     def tap_specs(self) -> dict[str, str]:
@@ -76,36 +81,52 @@ class SideMethod(Method):
         """(B, ...) float32 taps of the captions ``tokens`` (B, L) -> (B, d) embeddings."""
         return taps
 
-    def seen(self, taps: torch.Tensor) -> torch.Tensor:
-        """Taps as the method gets them: in float32, with elements dropped in a second view."""
+    def current_view(self, taps: torch.Tensor) -> torch.Tensor:
+        """Taps as the method's own layers get them: in float32, with elements dropped in a second view."""
         return dropout(taps.float(), self.tap_dropout, training=self.tap_dropout > 0)
 
     def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             taps = self.tap_image(clip, images)
-        return self.image_from_taps(self.seen(taps))
+        return self.image_from_taps(self.current_view(taps))
 
     def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             taps = self.tap_text(clip, tokens)
-        return self.text_from_taps(self.seen(taps), tokens)
+        return self.text_from_taps(self.current_view(taps), tokens)
 
 
 class AdaptedCLIP(nn.Module):
-    """A frozen CLIP with one method attached, behind open_clip's own interface."""
+    """A frozen backbone with one method attached, behind open_clip's own interface.
 
-    def __init__(self, clip: nn.Module, name: str, method: type[Method], options):
+    Attributes:
+        backbone: whose ``clip`` is changed in place and belongs to this model from now on.
+        clip: the backbone's, as a submodule.
+        name: the method's key in ``METHODS``.
+        method: what it adds, a :class:`Method`.
+        options: of the method, filled with defaults.
+        backbone_fingerprint: of the backbone as it was before anything was trained.
+    """
+
+    def __init__(self, backbone: Backbone, name: str, method: type[Method], options):
         super().__init__()
-        backbone.accept_trimmed(clip)
-        self.backbone_fingerprint = backbone.fingerprint(clip)
+        clip = backbone.clip
+        accept_trimmed(clip)
+        self.backbone = backbone
+        self.backbone_fingerprint = fingerprint(clip)
         self.name = name
         self.options = options
         self.clip = clip.requires_grad_(False).eval()
-        self.method = method(clip, options).to(next(clip.parameters()).device)
+        self.method = method(clip, options).to(self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone is, and with it the method."""
+        return next(self.clip.parameters()).device
 
     def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """(B, 3, H, W) preprocessed images -> (B, d) float32 embeddings."""
-        features = self.method.encode_image(self.clip, images.to(backbone.input_dtype(self.clip)))
+        features = self.method.encode_image(self.clip, images.to(input_dtype(self.clip)))
         return _embeddings(features, normalize)
 
     def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
@@ -115,7 +136,7 @@ class AdaptedCLIP(nn.Module):
     @torch.no_grad()
     def tap_image(self, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) preprocessed images -> (B, ...) taps of a side method, in the backbone's precision."""
-        return self.method.tap_image(self.clip, images.to(backbone.input_dtype(self.clip)))
+        return self.method.tap_image(self.clip, images.to(input_dtype(self.clip)))
 
     @torch.no_grad()
     def tap_text(self, tokens: torch.Tensor) -> torch.Tensor:
@@ -124,11 +145,11 @@ class AdaptedCLIP(nn.Module):
 
     def image_from_taps(self, taps: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """A side method's (B, ...) taps, in any precision -> (B, d) float32 embeddings."""
-        return _embeddings(self.method.image_from_taps(self.method.seen(taps)), normalize)
+        return _embeddings(self.method.image_from_taps(self.method.current_view(taps)), normalize)
 
     def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """A side method's (B, ...) taps of the captions ``tokens`` (B, L) -> (B, d) float32 embeddings."""
-        return _embeddings(self.method.text_from_taps(self.method.seen(taps), tokens), normalize)
+        return _embeddings(self.method.text_from_taps(self.method.current_view(taps), tokens), normalize)
 
     def train(self, mode: bool = True) -> "AdaptedCLIP":
         """Training mode for what is trained; a frozen backbone stays in evaluation mode."""
@@ -147,14 +168,13 @@ class AdaptedCLIP(nn.Module):
 
     def save(self, path: str | Path) -> Path:
         """Write what the method trains as safetensors, with what it takes to attach it again as metadata."""
-        metadata = {
-            "method": self.name,
-            "options": json.dumps(dataclasses.asdict(self.options)),
-            "train_logit_scale": json.dumps(self.clip.logit_scale.requires_grad),
-            "backbone": self.backbone_fingerprint,
-        }
-        weights = {name: p.detach().cpu().contiguous() for name, p in self.trainable().items()}
-        return write_atomically(Path(path), lambda temporary: save_file(weights, temporary, metadata))
+        return SavedAdapter(
+            method=self.name,
+            options=dataclasses.asdict(self.options),
+            train_logit_scale=self.clip.logit_scale.requires_grad,
+            backbone=self.backbone_fingerprint,
+            weights={name: p.detach().cpu().contiguous() for name, p in self.trainable().items()},
+        ).write(Path(path))
 
 
 @contextmanager
@@ -166,7 +186,7 @@ def second_view(model: AdaptedCLIP, probability: float):
     alike with and without a cache, elements of its taps are dropped instead, always.
     """
     if not isinstance(model.method, SideMethod):
-        with backbone.token_dropout(model.clip, probability):
+        with token_dropout(model.clip, probability):
             yield
         return
     model.method.tap_dropout = probability
@@ -176,46 +196,19 @@ def second_view(model: AdaptedCLIP, probability: float):
         model.method.tap_dropout = 0.0
 
 
-def attach_method(clip: nn.Module, name: str, method: type[Method], options: dict, train_logit_scale: bool):
-    """An :class:`AdaptedCLIP`; ``clip`` itself is changed and belongs to it from now on."""
-    model = AdaptedCLIP(clip, name, method, check_options(name, method, options))
-    clip.logit_scale.requires_grad_(train_logit_scale)
-    low = [n for n, p in model.trainable().items() if p.dtype != torch.float32]
-    if low:
-        raise ConfigError(f"{name} trains the backbone's own weights ({low[0]}, ...): use precision fp32")
-    return model
-
-
-def check_options(name: str, method: type[Method], options: dict):
-    """The method's options dataclass, filled.
+def fill_options(name: str, method: type[Method], options: dict):
+    """The method's ``Options``, with defaults for what ``options`` leaves out.
 
     Raises:
-        ConfigError: an unknown or ill-typed option.
+        ConfigError: an unknown or ill-typed option, or one out of range.
     """
     declared = {f.name: f.type for f in dataclasses.fields(method.Options)}
     try:
         return method.Options(**check_types(options, declared, f"options of {name}"))
+    except ConfigError:
+        raise
     except ValueError as error:
-        raise (error if isinstance(error, ConfigError) else ConfigError(f"options of {name}: {error}")) from error
-
-
-def read_adapter(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
-    """Metadata and weights of a saved adapter.
-
-    Raises:
-        ConfigError: a missing, broken or foreign file.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError) as error:
-        raise ConfigError(
-            f"adapter {path}: not a readable safetensors file ({error}); train or copy it again"
-        ) from error
-    if "method" not in metadata or "backbone" not in metadata:
-        raise ConfigError(f"adapter {path}: no adapter metadata; it was not written by AdaptedCLIP.save")
-    return metadata, weights
+        raise ConfigError(f"options of {name}: {error}") from error
 
 
 def _embeddings(features: torch.Tensor, normalize: bool) -> torch.Tensor:

@@ -3,7 +3,7 @@
 from torch import nn
 
 from petl_core.adapters.base import Method, NoOptions
-from petl_core.adapters.blocks import resblocks
+from petl_core.adapters.towers import residual_blocks, towers
 
 
 class BitFit(Method):
@@ -12,9 +12,12 @@ class BitFit(Method):
     Starts at zero-shot CLIP. These are the backbone's own weights, so it must be held in float32.
     """
 
+    title = "BitFit"
+    parameters = 171_008
+
     def __init__(self, clip: nn.Module, options: NoOptions):
         super().__init__(clip, options)
-        for tower in (clip.visual, clip.text):
-            resblocks(tower)
+        for tower in towers(clip).values():
+            residual_blocks(tower)  # or an error
             for name, parameter in tower.named_parameters():
                 parameter.requires_grad_(name.endswith("bias"))

@@ -1,12 +1,10 @@
-"""The pieces of which bottleneck adapters are made."""
+"""The pieces of which bottleneck adapters and side networks are made."""
 
 import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
-
-from petl_core.adapters.blocks import resblocks, width
 
 
 def down_projection(inputs: int, outputs: int) -> nn.Linear:
@@ -38,20 +36,3 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, N, width) -> (B, N, width)
         return self.scale * self.up(self.dropout(self.activation(self.down(x))))
-
-
-def towers(clip: nn.Module) -> dict[str, nn.Module]:
-    """Both towers by modality."""
-    return {"visual": clip.visual, "text": clip.text}
-
-
-def instance_widths(clip: nn.Module, shared: bool) -> list[dict[str, int]]:
-    """Widths by modality of what each instance of a two-modality adapter serves: all layers, or one layer.
-
-    The layers that only the deeper tower has serve it alone, so no instance holds a weight without a use.
-    """
-    widths = {modality: width(tower) for modality, tower in towers(clip).items()}
-    if shared:
-        return [widths]
-    depths = {modality: len(resblocks(tower)) for modality, tower in towers(clip).items()}
-    return [{m: d for m, d in widths.items() if layer < depths[m]} for layer in range(max(depths.values()))]

@@ -7,8 +7,11 @@ from open_clip.transformer import QuickGELU
 from torch import nn
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import Site, adapt_blocks, resblocks, width
 from petl_core.adapters.bottleneck import up_projection
+from petl_core.adapters.sites import adapter_count, install
+from petl_core.adapters.towers import width_of
+
+SITES = ("parallel_attention", "parallel_mlp")
 
 
 @dataclass(frozen=True)
@@ -69,18 +72,14 @@ class Convpass(Method):
     One instance serves both places of every layer. Vision only.
     """
 
+    title = "Convpass"
+    parameters = 136_064
     Options = ConvpassOptions
 
     def __init__(self, clip: nn.Module, options: ConvpassOptions):
         super().__init__(clip, options)
-        instances = 1 if options.shared else 2 * len(resblocks(clip.visual))
         self.adapters = nn.ModuleList(
-            ConvolutionalBypass(width(clip.visual), clip.visual.grid_size, options) for _ in range(instances)
+            ConvolutionalBypass(width_of(clip.visual), clip.visual.grid_size, options)
+            for _ in range(adapter_count(clip.visual, SITES, options.shared))
         )
-        adapt_blocks(clip.visual, self._sites)
-
-    def _sites(self, layer: int) -> dict[str, Site]:
-        return {
-            "parallel_attention": self.adapters[2 * layer % len(self.adapters)],
-            "parallel_mlp": self.adapters[(2 * layer + 1) % len(self.adapters)],
-        }
+        install(self.adapters, clip.visual, SITES)

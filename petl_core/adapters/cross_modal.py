@@ -1,16 +1,18 @@
 """Cross-Modal Adapter for Text-Video Retrieval (Jiang et al., arXiv 2211.09623, section 3)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 from torch.nn.functional import gelu
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import Site, adapt_blocks
-from petl_core.adapters.bottleneck import down_projection, instance_widths, towers, up_projection
+from petl_core.adapters.bottleneck import down_projection, up_projection
+from petl_core.adapters.sites import adapter_widths, install
+from petl_core.adapters.towers import towers
 from petl_core.validation import ConfigError
+
+SITES = ("serial_attention", "serial_mlp")
 
 
 @dataclass(frozen=True)
@@ -62,23 +64,14 @@ class CrossModalAdapter(Method):
     The released code starts from normal weights of deviation 0.01; here the up-projections start at zero.
     """
 
+    title = "Cross-Modal Adapter"
+    parameters = 163_168
     Options = CrossModalOptions
 
     def __init__(self, clip: nn.Module, options: CrossModalOptions):
         super().__init__(clip, options)
-        places = 1 if options.shared else 2
         self.adapters = nn.ModuleList(
-            CrossModalBottleneck(widths, options)
-            for widths in instance_widths(clip, options.shared)
-            for _ in range(places)
+            CrossModalBottleneck(widths, options) for widths in adapter_widths(clip, SITES, options.shared)
         )
         for modality, tower in towers(clip).items():
-            adapt_blocks(tower, partial(self._sites, modality))
-
-    def _sites(self, modality: str, layer: int) -> dict[str, Site]:
-        after_attention = self.adapters[2 * layer % len(self.adapters)]
-        after_mlp = self.adapters[(2 * layer + 1) % len(self.adapters)]
-        return {
-            "serial_attention": partial(after_attention, modality=modality),
-            "serial_mlp": partial(after_mlp, modality=modality),
-        }
+            install(self.adapters, tower, SITES, modality=modality)

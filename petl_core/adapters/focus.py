@@ -19,7 +19,7 @@ from torch.nn.functional import gelu, layer_norm, one_hot
 from petl_core.adapters.base import AdaptedCLIP, SideMethod
 from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
-from petl_core.backbone import blocks_of, width_of
+from petl_core.adapters.towers import blocks_of, width_of
 from petl_core.validation import ConfigError
 
 MLP_RATIO = 2
@@ -119,17 +119,19 @@ class FocusAdapter(SideMethod):
     other tokens. The towers run without a graph and none of their activations is kept.
     """
 
+    title = "Focus-Adapter"
+    parameters = 1_284_876
     Options = FocusOptions
 
     def __init__(self, clip: nn.Module, options: FocusOptions):
         super().__init__(clip, options)
         if not isinstance(clip.visual, VisionTransformer):
             raise ConfigError(f"focus: needs a vision transformer of open_clip's own, not {type(clip.visual).__name__}")
-        self.image = SideBranch(_taps(clip.visual, options.taps), options.reduction, options.focus)
+        self.image = SideBranch(_evenly_spaced_taps(clip.visual, options.taps), options.reduction, options.focus)
         self.text = None
         if options.text:
             self.pooling = _pooling(clip.text)
-            self.text = SideBranch(_taps(clip.text, options.taps), options.reduction, focus=False)
+            self.text = SideBranch(_evenly_spaced_taps(clip.text, options.taps), options.reduction, focus=False)
 
     @property
     def tap_specs(self) -> dict[str, str]:
@@ -194,7 +196,7 @@ def _pooling(tower: nn.Module) -> dict:
     raise ConfigError(f"focus: this {type(tower).__name__} does not pool one of its caption's tokens; use text=False")
 
 
-def _taps(tower: nn.Module, count: int) -> TowerTaps:
+def _evenly_spaced_taps(tower: nn.Module, count: int) -> TowerTaps:
     """Evenly spaced blocks, the last included."""
     blocks = len(blocks_of(tower))
     count = min(count, blocks)

@@ -31,6 +31,8 @@ class LinearProbe(SideMethod):
     from the other's zeros.) A width below d starts at a random projection instead.
     """
 
+    title = "Linear probe"
+    parameters = 1_050_624
     Options = LinearProbeOptions
 
     def __init__(self, clip: nn.Module, options: LinearProbeOptions):
@@ -70,6 +72,8 @@ class CLIPAdapter(SideMethod):
     524,288 parameters on ViT-B/32. Starts near zero-shot CLIP, not at it: D and U are random.
     """
 
+    title = "CLIP-Adapter"
+    parameters = 524_288
     Options = CLIPAdapterOptions
 
     def __init__(self, clip: nn.Module, options: CLIPAdapterOptions):

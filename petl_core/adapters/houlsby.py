@@ -1,15 +1,17 @@
 """Adapter: Parameter-Efficient Transfer Learning for NLP (Houlsby et al., ICML 2019, section 2.1)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 from torch.nn.functional import gelu
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import Site, adapt_blocks, resblocks, width
-from petl_core.adapters.bottleneck import Bottleneck, towers
+from petl_core.adapters.bottleneck import Bottleneck
+from petl_core.adapters.sites import adapter_count, install
+from petl_core.adapters.towers import towers, width_of
+
+SITES = ("serial_attention", "serial_mlp")
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,16 @@ class HoulsbyAdapter(Method):
     of standard deviation 0.01); here the up-projection starts at zero, so it starts at the identity.
     """
 
+    title = "Adapter"
+    parameters = 165_248
     Options = HoulsbyOptions
 
     def __init__(self, clip: nn.Module, options: HoulsbyOptions):
         super().__init__(clip, options)
         self.adapters = nn.ModuleDict()
         for modality, tower in towers(clip).items():
-            instances = 1 if options.shared else 2 * len(resblocks(tower))
             self.adapters[modality] = nn.ModuleList(
-                SerialBottleneck(width(tower), options.bottleneck) for _ in range(instances)
+                SerialBottleneck(width_of(tower), options.bottleneck)
+                for _ in range(adapter_count(tower, SITES, options.shared))
             )
-            adapt_blocks(tower, partial(self._sites, modality))
-
-    def _sites(self, modality: str, layer: int) -> dict[str, Site]:
-        adapters = self.adapters[modality]
-        return {
-            "serial_attention": adapters[2 * layer % len(adapters)],
-            "serial_mlp": adapters[(2 * layer + 1) % len(adapters)],
-        }
+            install(self.adapters[modality], tower, SITES)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import resblocks
+from petl_core.adapters.towers import residual_blocks, towers, width_of
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,19 @@ class LoRA(Method):
     the changed weight is rounded to bfloat16, as the activations are.
     """
 
+    title = "LoRA"
+    parameters = 245_760
     Options = LoRAOptions
 
     def __init__(self, clip: nn.Module, options: LoRAOptions):
         super().__init__(clip, options)
         self.layers = nn.ModuleDict()
-        for modality, tower in {"visual": clip.visual, "text": clip.text}.items():
+        for modality, tower in towers(clip).items():
             self.layers[modality] = nn.ModuleList()
-            for block in resblocks(tower):
-                layer = LowRank(tower.transformer.width, options).to(block.attn.in_proj_weight.device)
+            for block in residual_blocks(tower):
+                layer = LowRank(width_of(tower), options).to(block.attn.in_proj_weight.device)
                 self.layers[modality].append(layer)
-                parametrize.register_parametrization(block.attn, "in_proj_weight", _Changed(layer.change))
+                parametrize.register_parametrization(block.attn, "in_proj_weight", _PlusChange(layer.change))
 
     def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with parametrize.cached():  # attention reads its weight several times
@@ -70,8 +72,8 @@ class LoRA(Method):
             return clip.encode_text(tokens)
 
 
-class _Changed(nn.Module):
-    """A frozen weight with a change that belongs to the method, not to the backbone."""
+class _PlusChange(nn.Module):
+    """A frozen weight plus a change whose weights belong to the method, not to the backbone."""
 
     def __init__(self, change):
         super().__init__()

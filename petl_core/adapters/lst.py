@@ -8,9 +8,9 @@ from open_clip.transformer import LayerNorm, ResidualAttentionBlock, text_global
 from torch import nn
 
 from petl_core.adapters.base import SideMethod
-from petl_core.adapters.blocks import resblocks, width
-from petl_core.adapters.bottleneck import down_projection, towers, up_projection
+from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
+from petl_core.adapters.towers import residual_blocks, towers, width_of
 from petl_core.validation import ConfigError
 
 GATE_TEMPERATURE = 0.1
@@ -41,8 +41,8 @@ class SideNetwork(nn.Module):
 
     def __init__(self, tower: nn.Module, reduction: int):
         super().__init__()
-        frozen = resblocks(tower)
-        d = width(tower)
+        frozen = residual_blocks(tower)
+        d = width_of(tower)
         r = d // reduction
         heads = frozen[0].attn.num_heads
         if r < 1 or r % heads:
@@ -78,6 +78,8 @@ class LST(SideMethod):
     up: 2,351,660 visual and 1,060,044 textual.
     """
 
+    title = "LST"
+    parameters = 3_411_704
     Options = LSTOptions
 
     def __init__(self, clip: nn.Module, options: LSTOptions):
@@ -85,10 +87,7 @@ class LST(SideMethod):
         sides = {modality: SideNetwork(tower, options.reduction) for modality, tower in towers(clip).items()}
         self.sides = nn.ModuleDict(sides)
         self.pooling = clip.text.pool_type, clip.text.eos_id
-        self.taps = {
-            modality: TowerTaps(tuple(range(len(resblocks(tower)))), width(tower), tower.output_dim, block_input=True)
-            for modality, tower in towers(clip).items()
-        }
+        self.taps = {modality: _every_state(tower) for modality, tower in towers(clip).items()}
 
     @property
     def tap_specs(self) -> dict[str, str]:
@@ -101,14 +100,20 @@ class LST(SideMethod):
         return self.taps["text"].read(clip.text, clip.encode_text, tokens)
 
     def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
-        embedding, s = self._climb("visual", taps)
+        embedding, s = self._side_state("visual", taps)
         return embedding + self.sides["visual"].up(s[:, 0])
 
     def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        embedding, s = self._climb("text", taps)
+        embedding, s = self._side_state("text", taps)
         return embedding + self.sides["text"].up(text_global_pool(s, tokens, *self.pooling))
 
-    def _climb(self, modality: str, taps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _side_state(self, modality: str, taps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The frozen embedding (B, d) and the side network's last state (B, N, r)."""
         embedding, (h_0, *states) = self.taps[modality].unpack(taps)
         return embedding, self.sides[modality](h_0, states)
+
+
+def _every_state(tower: nn.Module) -> TowerTaps:
+    """What enters the tower's first block and what leaves each."""
+    layers = tuple(range(len(residual_blocks(tower))))
+    return TowerTaps(layers, width_of(tower), tower.output_dim, block_input=True)

@@ -1,15 +1,17 @@
 """MRS-Adapter: the multi-modal remote-sensing adapter of PE-RSITR (Yuan, Zhan, Xiong, TGRS 2023, section III-B)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import adapt_blocks
-from petl_core.adapters.bottleneck import down_projection, instance_widths, towers, up_projection
+from petl_core.adapters.bottleneck import down_projection, up_projection
+from petl_core.adapters.sites import adapter_widths, install
+from petl_core.adapters.towers import towers
 from petl_core.validation import ConfigError
+
+SITES = ("residual_mlp",)
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,14 @@ class MRSAdapter(Method):
     Its input is the residual stream after attention, without LayerNorm.
     """
 
+    title = "MRS-Adapter"
+    parameters = 161_088
     Options = MRSOptions
 
     def __init__(self, clip: nn.Module, options: MRSOptions):
         super().__init__(clip, options)
-        self.adapters = nn.ModuleList(MRSBottleneck(w, options) for w in instance_widths(clip, options.shared))
+        self.adapters = nn.ModuleList(
+            MRSBottleneck(widths, options) for widths in adapter_widths(clip, SITES, options.shared)
+        )
         for modality, tower in towers(clip).items():
-            adapt_blocks(tower, partial(self._sites, modality))
-
-    def _sites(self, modality: str, layer: int) -> dict:
-        adapter = self.adapters[layer % len(self.adapters)]
-        return {"residual_mlp": partial(adapter, modality=modality)}
+            install(self.adapters, tower, SITES, modality=modality)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import resblocks, width
+from petl_core.adapters.towers import residual_blocks, width_of
 from petl_core.validation import ConfigError
 
 
@@ -57,16 +57,18 @@ class CoOp(Method):
     ViT-B/32; deep 98,304, the 0.10M of PE-RSITR's tables.
     """
 
+    title = "CoOp"
+    parameters = 8_192
     Options = CoOpOptions
 
     def __init__(self, clip: nn.Module, options: CoOpOptions):
         super().__init__(clip, options)
-        blocks = resblocks(clip.text)
+        blocks = residual_blocks(clip.text)
         room = clip.text.context_length - options.tokens
         if room < 3:
             raise ConfigError(f"{options.tokens} context tokens leave room for {room}; a caption needs 3")
         layers = len(blocks) if options.deep else 1
-        self.context = nn.Parameter(torch.empty(layers, options.tokens, width(clip.text)))
+        self.context = nn.Parameter(torch.empty(layers, options.tokens, width_of(clip.text)))
         nn.init.normal_(self.context, std=0.02)
         for layer in range(layers):
             blocks[layer].register_forward_pre_hook(partial(self._replace, clip.text, layer))
@@ -80,7 +82,7 @@ class CoOp(Method):
         if layer == 0:
             context = context + tower.positional_embedding[1 : len(context) + 1]
         x, *others = inputs
-        return (_after_first(x, context, replace=len(context)), *others)
+        return (_put_after_first(x, context, replace=len(context)), *others)
 
 
 class VPT(Method):
@@ -93,14 +95,16 @@ class VPT(Method):
     sqrt(6 / (3 * patch area + width)), as released. 460,800 parameters on ViT-B/32.
     """
 
+    title = "VPT"
+    parameters = 460_800
     Options = VPTOptions
 
     def __init__(self, clip: nn.Module, options: VPTOptions):
         super().__init__(clip, options)
-        blocks = resblocks(clip.visual)
+        blocks = residual_blocks(clip.visual)
         layers = len(blocks) if options.deep else 1
-        self.prompts = nn.Parameter(torch.empty(layers, options.tokens, width(clip.visual)))
-        bound = math.sqrt(6 / (3 * math.prod(clip.visual.patch_size) + width(clip.visual)))
+        self.prompts = nn.Parameter(torch.empty(layers, options.tokens, width_of(clip.visual)))
+        bound = math.sqrt(6 / (3 * math.prod(clip.visual.patch_size) + width_of(clip.visual)))
         nn.init.uniform_(self.prompts, -bound, bound)
         for layer in range(layers):
             blocks[layer].register_forward_pre_hook(partial(self._insert, layer))
@@ -109,7 +113,7 @@ class VPT(Method):
     def _insert(self, layer: int, _, inputs: tuple) -> tuple:
         prompts = self.prompts[layer]  # (n, width)
         x, *others = inputs
-        return (_after_first(x, prompts, replace=len(prompts) if layer else 0), *others)
+        return (_put_after_first(x, prompts, replace=len(prompts) if layer else 0), *others)
 
     def _remove(self, _, __, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x[:, :1], x[:, 1 + self.prompts.shape[1] :]], dim=1)
@@ -118,6 +122,8 @@ class VPT(Method):
 class VLPrompt(Method):
     """VPT in the image tower beside CoOp in the text tower; 468,992 parameters on ViT-B/32."""
 
+    title = "VL-Prompt"
+    parameters = 468_992
     Options = VLPromptOptions
 
     def __init__(self, clip: nn.Module, options: VLPromptOptions):
@@ -142,7 +148,7 @@ def make_room(tokens: torch.Tensor, count: int, context: int) -> torch.Tensor:
     return torch.cat([room[:, :-1], torch.where(last == 0, last, end)], dim=1)
 
 
-def _after_first(x: torch.Tensor, prompts: torch.Tensor, replace: int) -> torch.Tensor:
+def _put_after_first(x: torch.Tensor, prompts: torch.Tensor, replace: int) -> torch.Tensor:
     """(B, N, width) with ``prompts`` (n, width) in the place of the ``replace`` tokens after the first."""
     return torch.cat([x[:, :1], prompts.to(x.dtype).expand(len(x), -1, -1), x[:, 1 + replace :]], dim=1)
 

@@ -1,14 +1,35 @@
 """What a side network reads of a frozen tower, packed into one tensor a sample so that it can be cached."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from petl_core.backbone import blocks_of, tapped
+from petl_core.adapters.towers import blocks_of
+
+
+@contextmanager
+def tapped(tower: nn.Module, layers: Sequence[int]):
+    """Within this context a forward pass of ``tower`` leaves the outputs of these blocks in the list it yields.
+
+    Each is (B, N, width), in the order in which the blocks run.
+    """
+    taps: list[torch.Tensor] = []
+
+    def keep(_, __, output):
+        taps.append(output[0] if isinstance(output, tuple) else output)
+
+    blocks = blocks_of(tower)
+    handles = [blocks[i].register_forward_hook(keep) for i in sorted(layers)]
+    try:
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @dataclass(frozen=True)
@@ -44,7 +65,7 @@ class TowerTaps:
             embedding = encode(inputs)  # (B, d)
         side_by_side = torch.cat([*states, *outputs], dim=-1)  # (B, N, T * width)
         rows = self._embedding_rows
-        padded = pad(embedding, (0, rows * self._row - self.embedding)).view(-1, rows, self._row)
+        padded = pad(embedding, (0, rows * self._row_width - self.embedding)).view(-1, rows, self._row_width)
         return torch.cat([padded, side_by_side], dim=1)
 
     def unpack(self, taps: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
@@ -53,9 +74,9 @@ class TowerTaps:
         return taps[:, :rows].flatten(1)[:, : self.embedding], taps[:, rows:].split(self.width, dim=-1)
 
     @property
-    def _row(self) -> int:
+    def _row_width(self) -> int:
         return (len(self.layers) + self.block_input) * self.width
 
     @property
     def _embedding_rows(self) -> int:
-        return math.ceil(self.embedding / self._row)
+        return math.ceil(self.embedding / self._row_width)

@@ -1,15 +1,17 @@
 """UniAdapter: Unified Parameter-Efficient Transfer Learning for Cross-modal Modeling (Lu et al., ICLR'24)."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 from torch.nn.functional import linear
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.blocks import Site, adapt_blocks
-from petl_core.adapters.bottleneck import down_projection, instance_widths, towers, up_projection
+from petl_core.adapters.bottleneck import down_projection, up_projection
+from petl_core.adapters.sites import adapter_widths, install
+from petl_core.adapters.towers import towers
+
+SITES = ("residual_mlp",)
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,14 @@ class UniAdapter(Method):
     released code has before ``down`` is left out; the visual up-projection starts at zero as the textual one.
     """
 
+    title = "UniAdapter"
+    parameters = 550_412
     Options = UniAdapterOptions
 
     def __init__(self, clip: nn.Module, options: UniAdapterOptions):
         super().__init__(clip, options)
         self.adapters = nn.ModuleList(
-            UnifiedBottleneck(widths, options) for widths in instance_widths(clip, options.shared)
+            UnifiedBottleneck(widths, options) for widths in adapter_widths(clip, SITES, options.shared)
         )
         for modality, tower in towers(clip).items():
-            adapt_blocks(tower, partial(self._sites, modality))
-
-    def _sites(self, modality: str, layer: int) -> dict[str, Site]:
-        adapter = self.adapters[layer % len(self.adapters)]
-        return {"residual_mlp": partial(adapter, modality=modality)}
+            install(self.adapters, tower, SITES, modality=modality)

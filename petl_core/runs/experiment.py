@@ -1,52 +1,35 @@
 """``run(RunConfig)`` -> ``runs/<hash>/``: trained once, resumed when killed, never trained again.
 
-config.json           what was asked
-checkpoint.pt         the state after the last finished epoch; removed at the end
-adapter.safetensors   what was trained, at the epoch with the best validation mR
-test_hits.npy         (test images, 7): see retrieval.per_image_hits
-test_hits_oracle.npy, test_hits_predicted.npy   the same with scene labels in the queries, where training had them
-metrics.json          every figure; written last: where it stands, the run is finished
-failed.json           why the last attempt failed, if it did
+What it leaves on disk is read by :mod:`petl_core.runs.folder`.
 """
 
 import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import filelock
 import numpy as np
 import torch
 
-from petl_core import adapters, backbone, data, retrieval
+from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
 from petl_core.data import default_data, scene_labels
-from petl_core.files import read_json, write_atomically, write_json
+from petl_core.files import write_atomically, write_json
 from petl_core.paths import resolve
 from petl_core.runs import provenance
-from petl_core.training import default_backbones, features, fitting
-from petl_core.training import encoding as training
+from petl_core.runs.folder import Run, is_finished, open_run
+from petl_core.runs.testing import test
+from petl_core.training import default_backbones, fitting, inputs
+from petl_core.training.encoding import PreparedSplit, embed_texts
+from petl_core.training.state import TrainState, best_epoch
 from petl_core.validation import ConfigError
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
 
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run."""
-
-    folder: Path
-    config: RunConfig
-    metrics: dict
-
-    @property
-    def test_hits(self) -> np.ndarray:
-        """(test images, 7), for paired comparisons with :func:`petl_core.retrieval.paired_bootstrap`."""
-        return np.load(self.folder / "test_hits.npy")
+SUBSET_STREAM = 3  # of random numbers, beside those of training
 
 
 def run(
@@ -74,262 +57,39 @@ def run(
     """
     folder = resolve(runs_root) / config.hash
     try:
-        return _run(config, folder, data_root, device, progress)
+        _check(config)
+        on = find_device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".lock"):  # two processes asked for one run: the second finds it finished
+            dataset = default_data.load_or_draw(config.dataset, data_root)
+            weights = default_backbones.find_or_pretrain(config.backbone, runs_root, data_root, progress)
+            digests = provenance.digests(dataset, weights, config.pretrained)
+            if not is_finished(folder):
+                (folder / "failed.json").unlink(missing_ok=True)
+                write_json(folder / "config.json", dataclasses.asdict(config))
+                _make(_Job(config, dataset, digests, folder, progress), weights, on)
+            return _opened(folder, digests)
     except Exception as error:
-        if not (folder / "metrics.json").exists():
-            failure = {"config": dataclasses.asdict(config), "reason": f"{type(error).__name__}: {error}"}
+        if not is_finished(folder):
             with contextlib.suppress(OSError):  # the first error counts
-                write_json(folder / "failed.json", failure)
+                write_json(folder / "failed.json", _failure(config, error))
         raise
 
 
-def _run(config: RunConfig, folder: Path, data_root: str | Path, device: str, progress: bool) -> Run:
-    adapters.check(config.method, config.method_options)
-    _check_cache(config)
-    _check_weights(config)
-    torch_device = _device(device)
-    runs_root = folder.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):  # two processes asked for one run: the second finds it finished
-        dataset = default_data.load_or_draw(config.dataset, data_root)
-        backbone_name = default_backbones.find_or_pretrain(config.backbone, runs_root, data_root, progress)
-        inputs = {
-            "data": dataset.fingerprint(),
-            "images": dataset.image_sizes(),
-            "backbone": provenance.weights_digest(backbone_name, config.pretrained),
-        }
-        if not (folder / "metrics.json").exists():
-            (folder / "failed.json").unlink(missing_ok=True)
-            write_json(folder / "config.json", dataclasses.asdict(config))
-            model, metrics, hits = _train_and_test(
-                config, dataset, backbone_name, inputs, folder, torch_device, progress
-            )
-            model.save(folder / "adapter.safetensors")
-            for name, values in hits.items():
-                write_atomically(folder / f"{name}.npy", lambda path, values=values: np.save(path, values))
-            write_json(folder / "metrics.json", {"hash": config.hash, "inputs": inputs, **metrics})
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
-        return _read(folder, config, inputs)
+def load_model(finished: Run, data_root: str | Path = "data", device: str = "auto") -> adapters.AdaptedCLIP:
+    """A run's trained model on its backbone, in evaluation mode."""
+    config = finished.config
+    weights = default_backbones.find_or_pretrain(config.backbone, finished.folder.parent, data_root)
+    frozen = backbone.load(weights, config.pretrained, config.precision, find_device(device))
+    return adapters.load(frozen, finished.folder / "adapter.safetensors").eval()
 
 
-def open_run(folder: str | Path, data_root: str | Path = "data") -> Run:
-    """A finished run by its folder; never trains.
+def find_device(name: str) -> torch.device:
+    """A device by name; "auto" is the GPU where there is one.
 
     Raises:
-        ConfigError: there is no finished run in it, or one of another version.
+        ConfigError: there is no such device.
     """
-    folder = resolve(folder)
-    if not (folder / "metrics.json").exists():
-        raise ConfigError(f"{folder} holds no metrics.json: not a finished run; run its configuration first")
-    config = _read_config(folder)
-    if config.hash != folder.name:
-        raise ConfigError(
-            f"{folder}: this version keeps its configuration under {config.hash}; run it again, or give the folder "
-            "its name back"
-        )
-    return run(config, data_root, folder.parent)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that was asked for and is not there."""
-
-    name: str
-    config: RunConfig | None
-    reason: str
-
-
-def collect(
-    runs: Sequence[str | RunConfig],
-    data_root: str | Path = "data",
-    runs_root: str | Path = "runs",
-    device: str = "auto",
-    progress: bool = True,
-) -> tuple[list[Run], list[Failure]]:
-    """Runs in the order asked, and those that failed: a configuration is run, a name is only read."""
-    finished, failed = [], []
-    for asked in runs:
-        name = asked.hash if isinstance(asked, RunConfig) else asked
-        try:
-            if isinstance(asked, RunConfig):
-                finished.append(run(asked, data_root, runs_root, device, progress))
-            else:
-                finished.append(open_run(resolve(runs_root) / name, data_root))
-        except Exception as error:
-            failed.append(_failure(resolve(runs_root) / name, f"{type(error).__name__}: {error}"))
-    if not finished:
-        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was asked for"
-        raise ConfigError(f"no finished run under {resolve(runs_root)}: {reasons}")
-    return finished, failed
-
-
-def _read_config(folder: Path) -> RunConfig:
-    path = folder / "config.json"
-    try:
-        return RunConfig(**read_json(path))
-    except (TypeError, OSError) as error:
-        raise ConfigError(f"{path} is missing or of another version ({error}); run its configuration again") from error
-
-
-def _failure(folder: Path, reason: str) -> Failure:
-    """What its folder tells of a failed run, otherwise ``reason``."""
-    config = None
-    if not folder.exists():
-        reason = "not run yet"
-    if (folder / "config.json").exists():
-        with contextlib.suppress(ValueError):  # ConfigError among them: of another version
-            config = _read_config(folder)
-        if not (folder / "metrics.json").exists():
-            reason = "stopped before its end: killed, or out of memory"
-    if (folder / "failed.json").exists():
-        told = read_json(folder / "failed.json")
-        reason = told["reason"]
-        with contextlib.suppress(ValueError, TypeError):
-            config = RunConfig(**told["config"])
-    return Failure(folder.name, config, reason)
-
-
-def load_model(finished: Run, data_root: str | Path = "data", device: str = "auto"):
-    """The run's backbone and its trained model, in evaluation mode."""
-    name = default_backbones.find_or_pretrain(finished.config.backbone, finished.folder.parent, data_root)
-    frozen = backbone.load(name, finished.config.pretrained, finished.config.precision, _device(device))
-    model = adapters.load(frozen.clip, finished.folder / "adapter.safetensors").to(_device(device)).eval()
-    return frozen, model
-
-
-def _train_and_test(
-    config: RunConfig,
-    dataset: data.RetrievalData,
-    backbone_name: str,
-    inputs: dict[str, str],
-    folder: Path,
-    device: torch.device,
-    progress: bool,
-) -> tuple[adapters.AdaptedCLIP, dict, dict[str, np.ndarray]]:
-    torch.manual_seed(config.seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    frozen = backbone.load(backbone_name, config.pretrained, config.precision, device)
-    model = adapters.attach(
-        frozen.clip, config.method, train_logit_scale=config.learn_temperature, **config.method_options
-    ).to(device)
-    train, validation = data.split_validation(dataset.train, config.validation_fraction, seed=config.seed)
-    train = _draw(train, config.train_images, config.seed)
-    if config.scene_probability and not scene_labels.seen_classes(train):
-        raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
-
-    def prepare(split: data.Split, *parts: data.Split) -> list[training.Prepared]:
-        if not config.cache_features:
-            template = config.scene_template if config.scene_probability else ""
-            return [training.prepare(part, frozen, progress, template) for part in parts]
-        cached = features.load(split, model, frozen, folder.parent / "features", device, progress)
-        return [cached.prepared(part) for part in parts]
-
-    memory = provenance.PeakMemory(device)
-    prepare_training = partial(prepare, dataset.train, train, validation)
-    history, seconds = fitting.fit(
-        config, model, frozen, prepare_training, folder / "checkpoint.pt", inputs, device, progress
-    )
-    peak = memory.mib
-    started = time.perf_counter()
-    (test,) = prepare(dataset.test, dataset.test)
-    images, texts = training.embed(model, frozen, test, device, progress)
-    scores = retrieval.similarity(images, texts)
-    hits = retrieval.per_image_hits(scores, dataset.test.image_of)
-    equivalent = retrieval.per_image_hits(scores, dataset.test.image_of, dataset.test.captions)
-    labelled = _labelled_scores(config, model, frozen, train, dataset.test, images, texts, device)
-    metrics = {
-        "config": dataclasses.asdict(config),
-        "scores": retrieval.evaluate(scores, dataset.test.image_of, dataset.test.captions),
-        "intervals": {"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
-        "scene_scores": {
-            mode: retrieval.evaluate(similarity, dataset.test.image_of, dataset.test.captions)
-            for mode, similarity in labelled.items()
-        },
-        "chosen_epoch": fitting.best_epoch(history)["epoch"],
-        "history": history,
-        "parameters": {
-            "trained": model.trainable_count(),
-            "backbone": sum(p.numel() for p in model.clip.parameters()),
-        },
-        "images": {
-            "train": len(train.images),
-            "validation": len(validation.images),
-            "test": len(dataset.test.images),
-        },
-        "blank_captions_dropped": dataset.train.blank + dataset.test.blank,
-        "seconds": {**seconds, "test": time.perf_counter() - started},
-        "peak_memory_mib": peak,
-        "environment": provenance.environment(device),
-    }
-    of_labelled = {
-        f"test_hits_{mode}": retrieval.per_image_hits(similarity, dataset.test.image_of)
-        for mode, similarity in labelled.items()
-    }
-    return model, metrics, {"test_hits": hits, **of_labelled}
-
-
-def _labelled_scores(config, model, frozen, train, test, images, texts, device) -> dict[str, np.ndarray]:
-    """(N, M) of the test images for labelled queries, each mode apart; empty where training saw no labels."""
-    classes = scene_labels.seen_classes(train)
-    if not (config.scene_probability and classes):
-        return {}
-
-    def encode(captions) -> np.ndarray:
-        first, rows = training.distinct([data.caption_key(caption) for caption in captions])
-        queries = training.Prepared(None, frozen.tokens([captions[i] for i in first]), rows, rows, rows)
-        return training.embed_texts(model, queries, rows, device).numpy()
-
-    def predict(_) -> list[str]:
-        return scene_labels.predict_scenes(texts, encode(scene_labels.class_prompts(classes)), classes)
-
-    scores = {}
-    for mode in ("oracle", "predicted"):
-        queries = scene_labels.test_captions(test, mode, config.scene_template, predict)
-        scores[mode] = retrieval.similarity(images, encode(queries))
-    return scores
-
-
-def _read(folder: Path, config: RunConfig, inputs: dict) -> Run:
-    metrics = read_json(folder / "metrics.json")
-    for name, digest in inputs.items():
-        if metrics["inputs"][name] != digest:
-            raise ConfigError(
-                f"run {folder} was made with other {name} under the same name ({metrics['inputs'][name]}, now "
-                f"{digest}); delete the folder to run it again, or choose another runs_root"
-            )
-    return Run(folder, config, metrics)
-
-
-def _draw(train: data.Split, count: int, seed: int) -> data.Split:
-    """``count`` images at random, since files stand sorted by class; smaller draws are parts of larger ones."""
-    if count > len(train.images):
-        raise ConfigError(f"train_images = {count}, but only {len(train.images)} images are left for training")
-    chosen = np.random.default_rng([seed, 3]).permutation(len(train.images))[:count]
-    return train.subset(np.sort(chosen)) if count else train
-
-
-def _check_cache(config: RunConfig) -> None:
-    """Only what reads the towers without changing what they compute can train from their cached features."""
-    side = [name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)]
-    if config.cache_features and config.scene_probability:
-        raise ConfigError("cache_features: captions with scene labels are not cached; set one of the two to 0 or False")
-    if config.cache_features and config.method not in side:
-        raise ConfigError(
-            f"cache_features: {config.method} works inside the towers, whose features then cannot be kept; "
-            f"set it to False, or choose one of {', '.join(side)}"
-        )
-
-
-def _check_weights(config: RunConfig) -> None:
-    named = "/" not in config.backbone and config.backbone not in default_backbones.BACKBONES
-    if named and not config.pretrained:
-        raise ConfigError(
-            f"backbone {config.backbone!r}: its weights would be random; set pretrained to a tag such as 'openai', "
-            "or to a weights file"
-        )
-
-
-def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -339,3 +99,152 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: no CUDA device is visible; use 'cpu' or 'auto'")
     return device
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run to be made."""
+
+    config: RunConfig
+    dataset: data.RetrievalData
+    digests: dict[str, str]  # of data, images and backbone
+    folder: Path
+    progress: bool
+
+    def training_parts(self) -> tuple[data.Split, data.Split]:
+        """Training and validation images."""
+        config = self.config
+        train, validation = data.split_validation(self.dataset.train, config.validation_fraction, seed=config.seed)
+        train = draw_images(train, config.train_images, config.seed)
+        if config.scene_probability and not scene_labels.seen_classes(train):
+            raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
+        return train, validation
+
+    def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
+        """Parts of a split, from the cache that all runs share."""
+        root, template = self.folder.parent / "cache", self.template
+        if self.config.cache_features:
+            whole = inputs.cached_taps(split, model, root, self.progress)
+        else:
+            whole = inputs.cached_pixels(split, model.backbone, root, self.progress, template)
+        return [whole.part(part, template) for part in parts]
+
+    @property
+    def template(self) -> str:
+        """Of training captions with scene labels; empty where the run has none."""
+        return self.config.scene_template if self.config.scene_probability else ""
+
+
+def _make(job: _Job, weights: str, device: torch.device) -> None:
+    """Train, test and write everything; ``metrics.json`` last."""
+    config = job.config
+    torch.manual_seed(config.seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    frozen = backbone.load(weights, config.pretrained, config.precision, device)
+    model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
+    train, validation = job.training_parts()
+
+    # Train, where there is anything to train.
+    memory = provenance.PeakMemory(device)
+    history, seconds = [{"epoch": 0}], {"prepare": 0.0, "train": 0.0}
+    if config.epochs and model.trainable():
+        started = time.perf_counter()
+        prepared = job.prepare(model, job.dataset.train, train, validation)
+        seconds["prepare"] = time.perf_counter() - started
+        width = embed_texts(model, prepared[0], prepared[0].tokens_of[:1]).shape[1]
+        state = TrainState.start(config, model, width, job.progress)
+        fitting.fit(state, *prepared, job.folder / "checkpoint.pt", job.digests)
+        history = state.history
+        seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    peak = memory.mib
+
+    # Test, once.
+    started = time.perf_counter()
+    (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
+    tested = test(model, prepared_test, job.dataset.test, scene_labels.seen_classes(train), config)
+    seconds["test"] = time.perf_counter() - started
+
+    # Write.
+    model.save(job.folder / "adapter.safetensors")
+    hits = {"": tested.hits, **{f"_{mode}": found for mode, found in tested.scene_hits.items()}}
+    for mode, found in hits.items():
+        write_atomically(job.folder / f"test_hits{mode}.npy", lambda path, found=found: np.save(path, found))
+    splits = {"train": train, "validation": validation, "test": job.dataset.test}
+    metrics = {
+        "hash": config.hash,
+        "config": dataclasses.asdict(config),
+        "method": {"title": adapters.METHODS[config.method].title, "options": dataclasses.asdict(model.options)},
+        "inputs": job.digests,
+        "scores": tested.scores,
+        "intervals": tested.intervals,
+        "scene_scores": tested.scene_scores,
+        "chosen_epoch": best_epoch(history)["epoch"],
+        "history": history,
+        "parameters": {
+            "trained": model.trainable_count(),
+            "backbone": sum(p.numel() for p in model.clip.parameters()),
+        },
+        "images": {name: len(split.images) for name, split in splits.items()},
+        "blank_captions_dropped": job.dataset.train.blank + job.dataset.test.blank,
+        "seconds": seconds,
+        "peak_memory_mib": peak,
+        "environment": provenance.environment(device),
+    }
+    write_json(job.folder / "metrics.json", metrics)
+    (job.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _opened(folder: Path, digests: dict[str, str]) -> Run:
+    """A finished run, if it was made from what now lies under the same names.
+
+    Raises:
+        ConfigError: it was not.
+    """
+    finished = open_run(folder)
+    for name, digest in digests.items():
+        made_with = finished.metrics["inputs"][name]
+        if made_with != digest:
+            raise ConfigError(
+                f"run {folder} was made with other {name} under the same name ({made_with}, now {digest}); delete the "
+                "folder to run it again, or choose another runs_root"
+            )
+    return finished
+
+
+def draw_images(train: data.Split, count: int, seed: int) -> data.Split:
+    """``count`` images at random, since files stand sorted by class; smaller draws are parts of larger ones; 0 is all.
+
+    Raises:
+        ConfigError: there are fewer images.
+    """
+    if count > len(train.images):
+        raise ConfigError(f"train_images = {count}, but only {len(train.images)} images are left for training")
+    chosen = np.random.default_rng([seed, SUBSET_STREAM]).permutation(len(train.images))[:count]
+    return train.subset(np.sort(chosen)) if count else train
+
+
+def _failure(config: RunConfig, error: Exception) -> dict:
+    """What ``failed.json`` says."""
+    method = adapters.METHODS.get(config.method)
+    return {
+        "config": dataclasses.asdict(config),
+        "title": method.title if method else config.method,
+        "reason": f"{type(error).__name__}: {error}",
+    }
+
+
+def _check(config: RunConfig) -> None:
+    """Raise ConfigError for what RunConfig cannot know of: methods, and backbones without weights."""
+    adapters.check_method(config.method, config.method_options)
+    side = [name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)]
+    if config.cache_features and config.method not in side:
+        raise ConfigError(
+            f"cache_features: {config.method} works inside the towers, whose features then cannot be kept; "
+            f"set it to False, or choose one of {', '.join(side)}"
+        )
+    named = "/" not in config.backbone and config.backbone not in default_backbones.BACKBONES
+    if named and not config.pretrained:
+        raise ConfigError(
+            f"backbone {config.backbone!r}: its weights would be random; set pretrained to a tag such as 'openai', "
+            "or to a weights file"
+        )

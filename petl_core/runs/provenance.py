@@ -9,13 +9,26 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
+from petl_core.data import RetrievalData
+from petl_core.files import sha256_cached
 from petl_core.paths import ROOT, resolve
+
+if TYPE_CHECKING:  # torch takes seconds to import, and what only names a revision needs none
+    import torch
 
 MIB = 2**20
 _PROC = Path("/proc/self")
+
+
+def digests(dataset: RetrievalData, weights: str, pretrained: str) -> dict[str, str]:
+    """What a run was made from, by content: "data", "images" and "backbone"."""
+    return {
+        "data": dataset.fingerprint(),
+        "images": dataset.image_sizes(),
+        "backbone": weights_digest(weights, pretrained),
+    }
 
 
 def weights_digest(name: str, pretrained: str) -> str:
@@ -24,15 +37,14 @@ def weights_digest(name: str, pretrained: str) -> str:
     files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
     if not all(file.is_file() for file in files) or not files:
         return f"{name} {pretrained}".strip()
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+    content = hashlib.sha256("".join(sha256_cached(file) for file in files).encode())
+    return content.hexdigest()[:16]
 
 
-def environment(device: torch.device) -> dict:
-    """What a result depends on besides its configuration."""
+def environment(device: "torch.device") -> dict:
+    """Versions, revision and machine that a result was made with."""
+    import torch
+
     packages = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
     return {
         "revision": revision(),
@@ -46,6 +58,8 @@ def environment(device: torch.device) -> dict:
 
 def timed_on(device: str) -> str:
     """What a caption must say of the machine that times were taken on: the GPU's name, or how many CPU threads."""
+    import torch
+
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"CPU threads: {torch.get_num_threads()}"
@@ -57,9 +71,11 @@ class PeakMemory:
     Only Linux can start a process's count anew; elsewhere its peak is the whole process's so far.
     """
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: "torch.device"):
         self._device = device
         if device.type == "cuda":
+            import torch
+
             torch.cuda.reset_peak_memory_stats(device)
         else:
             with contextlib.suppress(OSError):
@@ -68,6 +84,8 @@ class PeakMemory:
     @property
     def mib(self) -> float:
         if self._device.type == "cuda":
+            import torch
+
             return torch.cuda.max_memory_allocated(self._device) / MIB
         if (_PROC / "status").exists():
             status = dict(line.split(":", 1) for line in (_PROC / "status").read_text().splitlines())

@@ -13,20 +13,20 @@ import itertools
 import json
 import reprlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import fastjsonschema  # jsonschema takes three seconds to import where Jupyter has installed its extras
 import yaml
 
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT, resolve
+from petl_core.paths import ROOT
 from petl_core.validation import ConfigError, check_types
 
-PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0}  # of a section, by default
+# Of a section, where it does not say otherwise.
+PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
 PASSED = {"dataset", "backbone", "pretrained", "epochs", "batch_size"}  # to the notebooks that declare them
 _COMMON = ("dataset", "backbone", "method ", "seed")
 FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
@@ -40,15 +40,42 @@ class Study:
     notebooks: dict[str, dict]  # parameters of each notebook, by its name
     reads: dict[str, list[str]]  # names of the runs that each notebook reads
     runs: dict[str, RunConfig]  # every run by its name
-    places: dict  # figures, data_root, runs_root; and gpus
+    places: dict  # figures, data_root, runs_root; gpus and runs_per_job
 
 
-def find_section(sections: Mapping, name: object) -> Any:
+def load_sections(path: Path = ROOT / "study.yaml") -> Any:
+    """What the file holds, unchecked but for keys that stand twice, of which YAML would silently take the last.
+
+    Raises:
+        ConfigError: the file cannot be read as YAML, naming the line.
+    """
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name}: {error}") from error
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a mapping in which a key stands twice; one that is merged in (``<<``) may be set anew."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen: dict[str, yaml.Node] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, key) is not key:
+                again = f"the key {key.value} stands here again"
+                first = "a key stands twice: here first"
+                raise yaml.constructor.ConstructorError(first, seen[key.value].start_mark, again, key.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def find_section(sections: Any, name: object) -> Any:
     """What study.yaml holds under a section's name.
 
     Raises:
         ConfigError: there is no such section, naming those that there are.
     """
+    if not isinstance(sections, Mapping):
+        raise ConfigError("study.yaml must be a mapping of sections")
     if isinstance(name, str) and name in sections:
         return sections[name]
     known = ", ".join(key for key, section in sections.items() if isinstance(key, str) and isinstance(section, dict))
@@ -58,10 +85,10 @@ def find_section(sections: Mapping, name: object) -> Any:
 def read(section: Any, name: str) -> Study:
     """Expand a section's grids.
 
-    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run) and
-    ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a
-    grid; its ``run`` is one mapping (of a list, the first value counts). Of the section's own fields it is given those
-    that it declares.
+    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run),
+    ``runs_per_job`` (0 for all) and ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's
+    fields, where a list of values is a grid; its ``run`` is one mapping (of a list, the first value counts). Of the
+    section's own fields it is given those that it declares.
 
     Args:
         section: as YAML gives it, unchecked.
@@ -77,7 +104,9 @@ def read(section: Any, name: str) -> Study:
     places = {key: own.get(key, default) for key, default in PLACES.items()}
     shared = {key: value for key, value in own.items() if key in FIELDS}
 
-    notebooks, reads, runs = {}, {}, {}
+    notebooks: dict[str, dict] = {}
+    reads: dict[str, list[str]] = {}
+    runs: dict[str, RunConfig] = {}
     for notebook, asked in section["notebooks"].items():
         try:
             declared = declared_parameters(notebook)
@@ -99,7 +128,8 @@ def _read_notebook(asked: dict, shared: dict, runs_root: str, where: str) -> tup
 
     The untouched backbone is the baseline of every run, so it is always there, and first.
     """
-    parameters, runs = dict(asked), {}
+    parameters = dict(asked)
+    runs: dict[str, RunConfig] = {}
     if "runs" in asked:
         for number, run in enumerate(asked["runs"]):
             for trained in _grid(shared, run, f"{where}.runs[{number}]"):
@@ -140,7 +170,7 @@ def _check_shape(section: Any, where: str) -> None:
     try:
         _validator()(section)
     except fastjsonschema.JsonSchemaValueException as error:
-        place = where + error.name.removeprefix("data")
+        place = where + str(error.name).removeprefix("data")
         raise ConfigError(f"{place} = {_short(error.value)} must be {error.definition['description']}") from error
 
 
@@ -198,63 +228,3 @@ def title(run: RunConfig) -> str:
     changed = {key: value for key, value in vars(run).items() if value != getattr(RunConfig(), key)}
     shown = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()]
     return ", ".join([run.method, f"seed {run.seed}", *(text for text in shown if not text.startswith(_COMMON))])
-
-
-def finished(name: str, runs_root: str | Path) -> bool:
-    """Whether a run's results are there."""
-    return (resolve(runs_root) / name / "metrics.json").exists()
-
-
-def estimate(study: Study, at_once: int) -> str:
-    """Runs and minutes still to go, ``at_once`` at a time, judged by finished runs of the same data and backbone."""
-    runs_root = study.places["runs_root"]
-    left = [run for name, run in study.runs.items() if not finished(name, runs_root)]
-    seen = list(_costs(runs_root))
-    seconds = [_expected(run, seen) for run in left]
-    known = [value for value in seconds if value is not None]
-    text = f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} to train"
-    if not known:
-        return text + (", minutes unknown until runs like them have finished" if left else "")
-    minutes = sum(known) / len(known) * len(left) / at_once / 60
-    return text + f": about {minutes:.0f} minutes, {at_once} at once, judged by {len(seen)} finished runs"
-
-
-@dataclass(frozen=True)
-class _Cost:
-    """What a finished run took."""
-
-    run: RunConfig
-    images: int  # of training
-    per_image: float  # seconds in each epoch
-    fixed: float  # seconds of all else
-
-
-def _costs(runs_root: str | Path) -> Iterator[_Cost]:
-    for path in resolve(runs_root).glob("*/metrics.json"):
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-            run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
-        except (ValueError, TypeError, KeyError):  # of another version: no judge of this one's cost
-            continue
-        per_image = seconds["train"] / (images * max(1, run.epochs))
-        fixed = max(seconds["prepare"] + seconds["test"], _notebook_seconds(path.parent) - seconds["train"])
-        yield _Cost(run, images, per_image, fixed)
-
-
-def _notebook_seconds(folder: Path) -> float:
-    """What a run's notebook took: with its kernel's start and imports, which are most of a small run's time."""
-    try:
-        notebook = json.loads((folder / "03_train.ipynb").read_text(encoding="utf-8"))
-        return float(notebook["metadata"]["papermill"]["duration"])
-    except (OSError, ValueError, TypeError, KeyError):  # run from Python, or interrupted
-        return 0.0
-
-
-def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:
-    alike = [cost for cost in seen if (cost.run.dataset, cost.run.backbone) == (run.dataset, run.backbone)]
-    for field in ("method", "cache_features", "pairs"):  # where none agrees, the others judge
-        alike = [cost for cost in alike if getattr(cost.run, field) == getattr(run, field)] or alike
-    if not alike:
-        return None
-    images = run.train_images or max(cost.images for cost in alike)
-    return median(cost.per_image for cost in alike) * images * run.epochs + median(cost.fixed for cost in alike)

@@ -1,13 +1,21 @@
-"""A small CLIP pre-trained from scratch, saved as an open_clip folder: the default backbone on a bare machine."""
+"""A small CLIP pre-trained from scratch, saved as an open_clip folder: the default backbone on a bare machine.
+
+Every batch is cut into the same few shards, each encoded and back-propagated on one thread, and what they give is added
+up in order: as many cores work as there are shards, and the weights are the same to the bit on any number of cores.
+"""
 
 import dataclasses
 import math
+import os
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
+import numpy as np
 import open_clip
 import torch
 from safetensors.torch import save_file
@@ -17,8 +25,12 @@ from petl_core import backbone, losses, retrieval
 from petl_core.adapters import AdaptedCLIP, attach
 from petl_core.data import RetrievalData
 from petl_core.files import read_json, write_atomically, write_json
-from petl_core.training import encoding as training
+from petl_core.training.encoding import PreparedSplit, embed, prepare
+from petl_core.training.epoch import in_batches, one_caption_an_image
 from petl_core.validation import ConfigError
+
+SHARDS = 4  # of a batch of images; its captions, which are cheaper, are one more
+LARGEST_SCALE = 100  # of the logits, as CLIP clamps it
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,7 @@ class PretrainConfig:
     weight_decay: float = 0.05
     warmup: float = 0.1  # fraction of all steps
     seed: int = 0
+    shards: int = SHARDS
 
     def model(self) -> dict:
         """The ``open_clip_config.json`` of this shape; CLIP's own tokenizer, mean and deviation."""
@@ -78,8 +91,7 @@ def is_done(folder: Path, config: PretrainConfig) -> bool:
 def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progress: bool = False) -> dict:
     """Train a CLIP on ``dataset`` and write it to ``folder``; returns the content of its ``pretrain.json``.
 
-    That file is written last, so where it stands the backbone is whole. One thread trains, so that machines with more
-    cores make the same backbone.
+    That file is written last, so where it stands the backbone is whole.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +100,13 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
             return read_json(folder / "pretrain.json")
         started = time.perf_counter()
         write_json(folder / "open_clip_config.json", config.model())
-        model, frozen = _build(config, folder)
-        train = training.prepare(dataset.train, frozen, progress)
-        with _one_thread():
-            history = _train(config, model, frozen, train, progress)
+        model = _build(config)
+        with _one_thread_an_operation(), ThreadPoolExecutor(os.cpu_count()) as pool:
+            trainer = _Trainer(config, model, prepare(dataset.train, model.backbone, progress), pool)
+            history = trainer.train(progress)
         weights = {name: tensor.contiguous() for name, tensor in model.clip.state_dict().items()}
         write_atomically(folder / "open_clip_model.safetensors", lambda path: save_file(weights, path))
-        test = training.prepare(dataset.test, frozen, progress)
-        scores = retrieval.similarity(*training.embed(model, frozen, test, torch.device("cpu")))
+        scores = retrieval.similarity(*embed(model, prepare(dataset.test, model.backbone, progress)))
         report = {
             "config": dataclasses.asdict(config),
             "parameters": model.trainable_count(),
@@ -107,8 +118,81 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
         return report
 
 
+class _Trainer:
+    """A model in pre-training on a prepared split."""
+
+    def __init__(
+        self, config: PretrainConfig, model: AdaptedCLIP, train: PreparedSplit, pool: ThreadPoolExecutor
+    ):
+        self.config, self.model, self.train_split, self.pool = config, model, train, pool
+        self.parameters = list(model.trainable().values())
+        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=config.weight_decay, betas=(0.9, 0.98))
+
+    def train(self, progress: bool) -> list[dict]:
+        """All epochs; the mean loss of each."""
+        config = self.config
+        steps = config.epochs * math.ceil(len(self.train_split.pixels_of) / config.batch_size)
+        history, step = [], 0
+        with tqdm(total=steps, desc="pre-training", disable=not progress, unit="step", mininterval=1) as bar:
+            for epoch in range(config.epochs):
+                total, batches = 0.0, list(self._batches(epoch))
+                for rows in batches:
+                    total += self._step(rows, _learning_rate(config, step / steps))
+                    step += 1
+                    bar.update()
+                history.append({"epoch": epoch + 1, "loss": total / len(batches)})
+                bar.set_postfix(loss=f"{history[-1]['loss']:.3f}")
+        return history
+
+    def _batches(self, epoch: int) -> Iterator[torch.Tensor]:
+        rng = np.random.default_rng([self.config.seed, epoch])
+        return in_batches(one_caption_an_image(self.train_split, rng), self.config.batch_size)
+
+    def _step(self, rows: torch.Tensor, rate: float) -> float:
+        """One update on the captions ``rows`` (B,) and their images; returns the loss."""
+        # Forward, shard by shard: each has a graph of its own.
+        encoders = [*self._image_encoders(rows), self._text_encoder(rows)]
+        *image_shards, texts = self.pool.map(lambda encode: encode(), encoders)
+
+        # The loss of the whole batch, and its gradient at every embedding and at the temperature.
+        leaves = [shard.detach().requires_grad_() for shard in (*image_shards, texts)]
+        temperature = 1 / self.model.clip.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        loss = losses.infonce(torch.cat(leaves[:-1]), leaves[-1], temperature=temperature)
+        scale = self.model.clip.logit_scale
+        *at_embeddings, at_scale = torch.autograd.grad(loss, [*leaves, scale])
+
+        # Backward, shard by shard, added up in order.
+        def backward(shard: torch.Tensor, gradient: torch.Tensor):
+            return torch.autograd.grad(shard, self.parameters, gradient, allow_unused=True)
+
+        self.optimizer.zero_grad(set_to_none=True)
+        for gradients in self.pool.map(backward, (*image_shards, texts), at_embeddings):
+            for parameter, gradient in zip(self.parameters, gradients, strict=True):
+                if gradient is not None:
+                    parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+        scale.grad = at_scale
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return loss.item()
+
+    def _image_encoders(self, rows: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
+        """For each shard what encodes its images, (B / shards, d) normalised."""
+        pixels = self.train_split.inputs.pixels[self.train_split.pixels_of[self.train_split.image_of[rows]].numpy()]
+
+        def encoder(shard: torch.Tensor) -> Callable[[], torch.Tensor]:
+            return lambda: self.model.encode_image(self.model.backbone.normalise(shard), normalize=True)
+
+        return [encoder(shard) for shard in torch.from_numpy(pixels).chunk(self.config.shards)]
+
+    def _text_encoder(self, rows: torch.Tensor) -> Callable[[], torch.Tensor]:
+        tokens = backbone.trim(self.train_split.inputs.tokens[self.train_split.tokens_of[rows]])
+        return lambda: self.model.encode_text(tokens, normalize=True)
+
+
 @contextmanager
-def _one_thread():
+def _one_thread_an_operation():
     """How many threads share a sum decides its last digits, and with them every figure of the study."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -118,49 +202,12 @@ def _one_thread():
         torch.set_num_threads(threads)
 
 
-def _build(config: PretrainConfig, folder: Path) -> tuple[AdaptedCLIP, backbone.Backbone]:
+def _build(config: PretrainConfig) -> AdaptedCLIP:
     torch.manual_seed(config.seed)
     clip = open_clip.CustomTextCLIP(**config.model()["model_cfg"])
     preprocess = open_clip.image_transform(config.image_size, is_train=False)
-    frozen = backbone.Backbone(clip, preprocess, open_clip.get_tokenizer("ViT-B-32"))
-    return attach(clip, "full", train_logit_scale=True), frozen
-
-
-def _train(
-    config: PretrainConfig,
-    model: AdaptedCLIP,
-    frozen: backbone.Backbone,
-    train: training.Prepared,
-    progress: bool,
-) -> list[dict]:
-    optimizer = torch.optim.AdamW(model.trainable().values(), weight_decay=config.weight_decay, betas=(0.9, 0.98))
-    steps = config.epochs * math.ceil(len(train.pixels_of) / config.batch_size)
-    history, step = [], 0
-    bar = tqdm(total=steps, desc="pre-training", disable=not progress, unit="step", mininterval=1)
-    for epoch in range(config.epochs):
-        total, batches = (
-            0.0,
-            list(training.epoch_batches(train, config.batch_size, "images", config.seed, epoch)),
-        )
-        for rows in batches:
-            for group in optimizer.param_groups:
-                group["lr"] = _learning_rate(config, step / steps)
-            images = frozen.normalise(train.pixels[train.pixels_of[train.image_of[rows]]])
-            tokens = backbone.trim(train.tokens[train.tokens_of[rows]])
-            loss = losses.infonce(
-                model.encode_image(images, normalize=True),
-                model.encode_text(tokens, normalize=True),
-                temperature=1 / model.clip.logit_scale.exp().clamp(max=100),
-            )
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            total, step = total + loss.item(), step + 1
-            bar.update()
-        history.append({"epoch": epoch + 1, "loss": total / len(batches)})
-        bar.set_postfix(loss=f"{history[-1]['loss']:.3f}")
-    bar.close()
-    return history
+    untrained = backbone.Backbone(clip, preprocess, open_clip.get_tokenizer("ViT-B-32"))
+    return attach(untrained, "full", train_logit_scale=True)
 
 
 def _learning_rate(config: PretrainConfig, done: float) -> float:

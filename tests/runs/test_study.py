@@ -2,27 +2,26 @@
 
 import copy
 import datetime
-import json
 
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petl_core.adapters import METHODS, check
+from petl_core.adapters import METHODS, check_method
 from petl_core.config import RunConfig
 from petl_core.paths import ROOT
 from petl_core.runs import study
 from petl_core.validation import ConfigError
 
-SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
+SECTIONS = study.load_sections()
 TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_run_is_valid(section):
     for run in study.read(SECTIONS[section], section).runs.values():
-        check(run.method, run.method_options)
+        check_method(run.method, run.method_options)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -64,6 +63,32 @@ def test_a_section_that_is_not_there_is_named_with_those_that_are():
     for name in ("min", 1, ["study"]):
         with pytest.raises(ConfigError, match=r"no section .*; known: study$"):
             study.find_section(sections, name)
+    with pytest.raises(ConfigError, match="must be a mapping of sections"):
+        study.find_section(None, "study")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mine:\n  seed: 2\n  epochs: 3\n  seed: 3\n", r"line 2, .*\n.*key seed stands here again.*\n.*line 4"),
+        ("mine: {seed: [2, 3}\n", "line 1"),
+        ("mine: !secret\n", "line 1"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_yaml_cannot_read_is_named_with_the_line(tmp_path, text, message):
+    path = tmp_path / "study.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=f"(?s)study.yaml: .*{message}"):
+        study.load_sections(path)
+
+
+def test_a_merged_key_may_be_set_anew(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text("one: &one {seed: 2}\ntwo: {<<: *one, seed: 3}\n")
+    assert study.load_sections(path)["two"] == {"seed": 3}
+    assert study.load_sections() == yaml.safe_load((ROOT / "study.yaml").read_text())
 
 
 CONTAINS_ITSELF: dict = one("04_benchmark", {"runs": []})
@@ -167,18 +192,3 @@ def test_any_mutation_of_a_section_reads_or_is_one_clear_error(data):
     else:
         assert yaml.safe_load(yaml.safe_dump(read.notebooks)) == read.notebooks
         assert all(run.hash == name for name, run in read.runs.items())
-
-
-def test_cost_is_judged_by_finished_runs_alike(tmp_path):
-    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"seed": [2, 3, 4]}]}}}
-    asked = study.read(section, "one")
-    assert "minutes unknown" in study.estimate(asked, 2)
-    done = RunConfig(**TINY, seed=2)
-    (tmp_path / done.hash).mkdir()
-    seconds = {"train": 240.0, "prepare": 60.0, "test": 60.0}
-    metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
-    (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
-    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes, 2 at once")
-    notebook = {"metadata": {"papermill": {"duration": 600.0}}}
-    (tmp_path / done.hash / "03_train.ipynb").write_text(json.dumps(notebook))
-    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 13 minutes, 2 at once")

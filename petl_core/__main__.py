@@ -1,0 +1,86 @@
+"""The study from a shell: ``python -m petl_core study``, ``python -m petl_core plan``; ``--help`` says more."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from petl_core.paths import ROOT, resolve
+from petl_core.runs import progress, study
+from petl_core.validation import ConfigError
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
+TAIL = 20  # lines of Snakemake's log that are shown when it fails
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code of a command."""
+    asked = _parser().parse_args(arguments)
+    try:
+        sections = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
+        section = study.read(study.find_section(sections, asked.section), asked.section)
+    except (ConfigError, OSError, yaml.YAMLError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return asked.command(section, asked)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m petl_core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command, text in (
+        ("study", _study, "make a section: runs, then tables and figures; what is there is not made again"),
+        ("plan", _plan, "say what is left of a section, and how many minutes of training"),
+    ):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=command)
+        sub.add_argument("section", nargs="?", default="study", help="of study.yaml; default: %(default)s")
+        sub.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all, %(default)s")
+        if name == "study":
+            sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
+            sub.add_argument("--no-training", action="store_true", help="draw what is there, and name what is missing")
+            sub.add_argument("--unlock", action="store_true", help="after a power cut: forget who was at work")
+    return parser
+
+
+def _study(section: study.Study, asked: argparse.Namespace) -> int:
+    command = [*SNAKEMAKE, "--cores", str(asked.cores), "--keep-going", "--show-failed-logs", "--config"]
+    command += [f"section={asked.section}", f"train={not asked.no_training}"]
+    if asked.redraw:
+        command += ["--forcerun", "notebook", "report"]
+    if asked.unlock:
+        return subprocess.run([*command, "--unlock"], cwd=ROOT, check=False).returncode
+
+    # Snakemake's own words go to a log; what a reader wants to know is one line.
+    log = resolve(section.places["runs_root"]) / "notebooks" / f"{asked.section}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{asked.section}: {progress.estimate(section, asked.cores)}; details in {log}", file=sys.stderr)
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            progress.follow(section, process, log, asked.cores)
+        except KeyboardInterrupt:  # Snakemake was interrupted, too, and ends its jobs
+            process.wait()
+            return 130
+    if process.returncode:
+        print(_failure(log), file=sys.stderr)
+        return process.returncode
+    print(f"{asked.section}: tables and figures are in {section.places['figures']}/, see report.html", file=sys.stderr)
+    return 0
+
+
+def _plan(section: study.Study, asked: argparse.Namespace) -> int:
+    print(f"{asked.section}: {progress.estimate(section, asked.cores)}; {len(section.notebooks)} notebooks and a report")
+    return 0
+
+
+def _failure(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([*lines[-TAIL:], f"error: not everything could be made; {log} has the whole story"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""Zero-shot retrieval, the lower end of the scale: nothing is trained."""
+
+from petl_core.adapters.base import SideMethod
+
+
+class ZeroShot(SideMethod):
+    """The frozen CLIP (Radford et al., ICML 2021)."""
+
+    title = "Zero-shot CLIP"
+    parameters = 0

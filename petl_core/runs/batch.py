@@ -1,0 +1,72 @@
+"""Many runs side by side, each in a process of its own that starts warm.
+
+Python's fork server imports torch and the rest once; every run is a fork of it. So a run costs what it computes, starts
+from the same clean state whatever ran before it, and takes nothing down with it when it dies.
+"""
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing.context import BaseContext
+from pathlib import Path
+
+from petl_core.config import RunConfig
+from petl_core.paths import resolve
+from petl_core.runs.folder import Failure, Run, failure_of, is_finished, open_run
+
+ATTEMPTS = 2  # of a run whose process dies: the second resumes after the last finished epoch
+MODULES = ["petl_core.runs.experiment"]  # what the fork server imports
+
+Outcome = Run | Failure
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where runs find their data, leave their results, and compute."""
+
+    data_root: str | Path = "data"
+    runs_root: str | Path = "runs"
+    device: str = "auto"
+
+
+def train_all(configs: Sequence[RunConfig], places: Places, workers: int = 1) -> Iterator[Outcome]:
+    """Each run as it ends, finished or failed, ``workers`` at a time; runs that are there already are read.
+
+    Args:
+        configs: in the order in which they are to start.
+        places: the same for all.
+        workers: runs at a time; the cores are shared evenly among them.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(MODULES)
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    with ThreadPoolExecutor(workers) as pool:  # threads that only wait for their process
+        asked = [pool.submit(_run_apart, server, config, places, threads) for config in configs]
+        for future in as_completed(asked):
+            yield future.result()
+
+
+def _run_apart(server: BaseContext, config: RunConfig, places: Places, threads: int) -> Outcome:
+    """A run in a process of its own, which is started again if it dies."""
+    folder = resolve(places.runs_root) / config.hash
+    for _ in range(ATTEMPTS):
+        if is_finished(folder):
+            break
+        process = server.Process(target=_run, args=(config, places, threads), daemon=True)
+        process.start()
+        process.join()
+        if process.exitcode in (0, 1):  # finished, or raised and left its reason in failed.json
+            break
+    return open_run(folder) if is_finished(folder) else failure_of(folder, "its process died")
+
+
+def _run(config: RunConfig, places: Places, threads: int) -> None:
+    """What the process does."""
+    import torch
+
+    from petl_core.runs import experiment
+
+    torch.set_num_threads(threads)
+    experiment.run(config, places.data_root, places.runs_root, places.device, progress=False)

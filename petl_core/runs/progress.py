@@ -1,0 +1,120 @@
+"""How far a section of the study is: runs done and left, minutes left, failures; without torch."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tqdm import tqdm
+
+from petl_core.config import RunConfig
+from petl_core.paths import resolve
+from petl_core.runs.folder import failure_of, is_finished
+from petl_core.runs.study import Study, title
+
+POLL = 1.0  # seconds
+STEPS = re.compile(r"^(\d+) of (\d+) steps", re.MULTILINE)  # as Snakemake counts them in its log
+SHOWN_REASON = 160  # characters
+
+
+def follow(study: Study, process: subprocess.Popen, log: Path, workers: int) -> None:
+    """Show one line of progress while Snakemake works, and each failure as soon as it is known.
+
+    Args:
+        study: the section.
+        process: Snakemake's.
+        log: what it prints.
+        workers: runs at a time.
+    """
+    root = resolve(study.places["runs_root"])
+    told = {name for name in study.runs if (root / name / "failed.json").exists()}
+    done = sum(is_finished(root / name) for name in study.runs)
+    with tqdm(total=len(study.runs), initial=done, unit="run", bar_format="{desc}{bar:20} {postfix}") as bar:
+        while True:
+            ended = process.poll() is not None
+            bar.n = sum(is_finished(root / name) for name in study.runs)
+            bar.set_postfix_str(_line(study, log, workers, bar.format_dict["elapsed"]))
+            for failure in _new_failures(study, root, told):
+                bar.write(failure)
+            if ended:
+                return
+            time.sleep(POLL)
+
+
+def estimate(study: Study, workers: int) -> str:
+    """Runs and minutes still to go, ``workers`` at a time, judged by finished runs of the same data and backbone."""
+    left, minutes = _left(study, workers)
+    text = f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} to train"
+    if not left:
+        return text
+    if minutes is None:
+        return f"{text}, minutes unknown until runs like them have finished"
+    return f"{text}: about {minutes:.0f} minutes, {workers} at once"
+
+
+def _line(study: Study, log: Path, workers: int, elapsed: float) -> str:
+    left, minutes = _left(study, workers)
+    parts = [f"{len(study.runs) - len(left)} of {len(study.runs)} runs"]
+    steps = STEPS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
+    if steps:
+        parts.append(f"step {steps[-1][0]} of {steps[-1][1]}")
+    if left and minutes is not None:
+        parts.append(f"about {minutes:.0f} min of training left")
+    parts.append(f"{elapsed / 60:.0f} min so far")
+    return ", ".join(parts)
+
+
+def _new_failures(study: Study, root: Path, told: set[str]) -> Iterator[str]:
+    """A line for each run that failed since the last look."""
+    for name, run in study.runs.items():
+        if name not in told and (root / name / "failed.json").exists():
+            told.add(name)
+            reason = " ".join(failure_of(root / name).reason.split())
+            yield f"failed: {title(run)} (runs/{name}): {reason[:SHOWN_REASON]}"
+
+
+def _left(study: Study, workers: int) -> tuple[list[RunConfig], float | None]:
+    """Runs that are not there yet, and the minutes they take; None where nothing like them has finished."""
+    root = resolve(study.places["runs_root"])
+    left = [run for name, run in study.runs.items() if not is_finished(root / name)]
+    seen = list(_costs(root)) if left else []
+    known = [seconds for run in left if (seconds := _expected(run, seen)) is not None]
+    if not known:
+        return left, None
+    return left, sum(known) / len(known) * len(left) / workers / 60
+
+
+@dataclass(frozen=True)
+class _Cost:
+    """What a finished run took."""
+
+    run: RunConfig
+    images: int  # of training
+    per_image: float  # seconds in each epoch
+    fixed: float  # seconds of all else
+
+
+def _costs(runs_root: Path) -> Iterator[_Cost]:
+    for path in runs_root.glob("*/metrics.json"):
+        try:
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+            run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
+        except (OSError, ValueError, TypeError, KeyError):  # of another version: no judge of this one's cost
+            continue
+        per_image = seconds["train"] / (images * max(1, run.epochs))
+        yield _Cost(run, images, per_image, seconds["prepare"] + seconds["test"])
+
+
+def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:
+    """Seconds, judged by the runs most like this one."""
+    alike = [cost for cost in seen if (cost.run.dataset, cost.run.backbone) == (run.dataset, run.backbone)]
+    for field in ("method", "cache_features", "pairs"):  # where none agrees, the others judge
+        alike = [cost for cost in alike if getattr(cost.run, field) == getattr(run, field)] or alike
+    if not alike:
+        return None
+    images = run.train_images or max(cost.images for cost in alike)
+    return median(cost.per_image for cost in alike) * images * run.epochs + median(cost.fixed for cost in alike)

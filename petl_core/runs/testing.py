@@ -1,0 +1,65 @@
+"""The one look at the test split, after training."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from petl_core import retrieval
+from petl_core.adapters import AdaptedCLIP
+from petl_core.config import RunConfig
+from petl_core.data import Split, scene_labels
+from petl_core.training.encoding import PreparedSplit, embed, embed_captions
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """Figures of a test split, and what each image brings to them."""
+
+    scores: dict  # "strict", "equivalent": see retrieval.evaluate
+    intervals: dict  # of the same, over test images
+    hits: np.ndarray  # (images, 7): see retrieval.per_image_hits
+    scene_scores: dict = field(default_factory=dict)  # by mode of labelled queries
+    scene_hits: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def test(model: AdaptedCLIP, prepared: PreparedSplit, split: Split, classes: list[str], config: RunConfig) -> TestResult:
+    """Embed the test split and score it.
+
+    Args:
+        model: in the state to be tested.
+        prepared: of ``split``.
+        split: the test split.
+        classes: the scene labels seen in training; queries are also tested with labels where training had them.
+        config: of the run.
+    """
+    images, texts = embed(model, prepared)
+    scores = retrieval.similarity(images, texts)
+    hits = retrieval.per_image_hits(scores, split.image_of)
+    equivalent = retrieval.per_image_hits(scores, split.image_of, split.captions)
+    labelled = {}
+    if config.scene_probability and classes:
+        labelled = _labelled_scores(model, images, texts, split, (classes, config.scene_template))
+    return TestResult(
+        scores=retrieval.evaluate(scores, split.image_of, split.captions),
+        intervals={"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
+        hits=hits,
+        scene_scores={
+            mode: retrieval.evaluate(found, split.image_of, split.captions) for mode, found in labelled.items()
+        },
+        scene_hits={mode: retrieval.per_image_hits(found, split.image_of) for mode, found in labelled.items()},
+    )
+
+
+def _labelled_scores(model, images, texts, split: Split, labels: tuple[list[str], str]) -> dict[str, np.ndarray]:
+    """(N, M) scores of the images (N, d) for queries with labels, each mode apart."""
+    classes, template = labels
+
+    def predict(_) -> list[str]:
+        prompts = embed_captions(model, scene_labels.class_prompts(classes))
+        return scene_labels.predict_scenes(texts, prompts, classes)
+
+    scores = {}
+    for mode in ("oracle", "predicted"):
+        queries = scene_labels.test_captions(split, mode, template, predict)
+        scores[mode] = retrieval.similarity(images, embed_captions(model, queries))
+    return scores

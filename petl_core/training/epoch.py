@@ -1,0 +1,140 @@
+"""One epoch of training: its batches, the loss of each, its learning rates."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from petl_core import losses
+from petl_core.adapters import AdaptedCLIP, second_view
+from petl_core.config import RunConfig
+from petl_core.data import scene_labels
+from petl_core.training.encoding import Encoder, PreparedSplit, image_encoder, text_encoder
+from petl_core.training.state import TrainState
+
+# Streams of random numbers: an epoch's order needs none beside seed and epoch.
+SCENE_STREAM = 1
+
+
+def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
+    """Train the next epoch; returns the mean of each loss term over its steps.
+
+    Order and dropout depend on the seed and the epoch alone, so a resumed run repeats an uninterrupted one.
+
+    Raises:
+        FloatingPointError: the loss is not finite.
+    """
+    config, epoch = state.config, state.epoch
+    torch.manual_seed(config.seed * 1_000_003 + epoch)
+    scene_rng = np.random.default_rng([config.seed, epoch, SCENE_STREAM])
+    batches = list(epoch_batches(train, config, epoch))
+    state.model.train()
+
+    sums: dict[str, float] = {}
+    bar = tqdm(batches, f"epoch {epoch}/{config.epochs}", disable=not state.progress, unit="step", mininterval=1)
+    for step, rows in enumerate(bar):
+        rate = learning_rate(config, epoch - 1 + step / len(batches))
+        terms = batch_loss(state, train, rows, scene_rng)
+        if not torch.isfinite(terms["total"]):
+            raise FloatingPointError(
+                f"loss is {terms['total'].item()} at epoch {epoch}, step {step + 1}: lower learning_rate "
+                f"(now {rate:.2g}) or raise temperature"
+            )
+        _update(state.optimizer, terms["total"], rate)
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+        bar.set_postfix(loss=f"{sums['total'] / (step + 1):.3f}")
+    return {name: total / len(batches) for name, total in sums.items()}
+
+
+def epoch_batches(train: PreparedSplit, config: RunConfig, epoch: int) -> Iterator[torch.Tensor]:
+    """Rows of captions, (B,) each, in this epoch's order: every caption, or one drawn for every image."""
+    rng = np.random.default_rng([config.seed, epoch])
+    rows = one_caption_an_image(train, rng) if config.pairs == "images" else rng.permutation(len(train.image_of))
+    yield from in_batches(rows, config.batch_size)
+
+
+def one_caption_an_image(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
+    """(N,) rows of captions: a random one of each image, in random order."""
+    rows = rng.permutation(len(train.image_of))
+    # The first of an image's captions in random order is a random one.
+    _, first = np.unique(train.image_of.numpy()[rows], return_index=True)
+    return rng.permutation(rows[first])
+
+
+def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
+    """Rows (B,) at a time; a last batch of one is left out, for a single pair has no negative."""
+    for start in range(0, len(rows), batch_size):
+        if len(rows) - start > 1:
+            yield torch.from_numpy(rows[start : start + batch_size])
+
+
+def learning_rate(config: RunConfig, epochs_done: float) -> float:
+    """Cosine to zero, or steps: x0.7 after every 20 epochs.
+
+    PE-RSITR's release (``utils.py``, line 212) decays before its 20th epoch is trained, not after.
+    """
+    if config.schedule == "step":
+        return config.learning_rate * 0.7 ** (int(epochs_done) // 20)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / config.epochs))
+
+
+def batch_loss(
+    state: TrainState, train: PreparedSplit, rows: torch.Tensor, scene_rng: np.random.Generator
+) -> dict[str, torch.Tensor]:
+    """The loss terms of the captions ``rows`` (B,) and their images, and their total; fills the queue."""
+    config, model = state.config, state.model
+    image_rows = train.pixels_of[train.image_of[rows]]
+    caption_rows = train.tokens_of[rows]
+    read_rows = caption_rows
+    if config.scene_probability:
+        augmented = torch.from_numpy(scene_labels.choose(rows, config.scene_probability, scene_rng))
+        read_rows = torch.where(augmented, train.augmented_of[rows], caption_rows)
+
+    # The batch, and second views of what the terms with a weight need.
+    encode_images, encode_texts = image_encoder(model, train, image_rows), text_encoder(model, train, read_rows)
+    weights = {term: getattr(config, f"w_{term}") for term in losses.TERMS}
+    batches = {"images": encode_images(), "texts": encode_texts()}  # (B, d) each
+    batches |= _views(state, losses.views_needed(weights), encode_images, encode_texts)
+
+    # L_batch: HMMC.
+    exclude = losses.false_negatives(image_rows, caption_rows) if config.mask_false_negatives else {}
+    masks = {name: mask.to(model.device) for name, mask in exclude.items()}
+    terms = losses.hmmc(batches, _contrast(model, config), weights, masks)
+
+    # L_queue: negatives of past batches, which this one joins afterwards.
+    if state.queue.size:
+        pairs = batches["images"], batches["texts"], image_rows, caption_rows
+        terms["queue"] = state.queue.loss(*pairs, _contrast(model, config, to_queue=True))
+        terms["total"] = terms["total"] + config.queue_weight * terms["queue"]
+        state.queue.enqueue(*pairs)
+    return terms
+
+
+def _views(
+    state: TrainState, needed: set[str], encode_images: Encoder, encode_texts: Encoder
+) -> dict[str, torch.Tensor]:
+    """Second views of a batch by name, through the same weights."""
+    encoders = {"image_views": encode_images, "text_views": encode_texts}
+    with second_view(state.model, state.config.view_dropout) if needed else contextlib.nullcontext():
+        return {name: encode() for name, encode in encoders.items() if name in needed}
+
+
+def _contrast(model: AdaptedCLIP, config: RunConfig, to_queue: bool = False) -> losses.Contrast:
+    """The configured contrast: of two batches, or of a batch and the queue."""
+    if config.contrast == "triplet":
+        return partial(losses.triplet_to_queue if to_queue else losses.triplet, margin=config.margin)
+    temperature = 1 / model.clip.logit_scale.exp() if config.learn_temperature else config.temperature
+    return partial(losses.infonce_to_queue if to_queue else losses.infonce, temperature=temperature)
+
+
+def _update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()

@@ -1,0 +1,93 @@
+"""Everything that training changes, and the checkpoint that keeps it."""
+
+import logging
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from petl_core.adapters import AdaptedCLIP
+from petl_core.config import RunConfig
+from petl_core.files import write_atomically
+from petl_core.recycling import Queue
+from petl_core.validation import ConfigError
+
+log = logging.getLogger(__name__)
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class TrainState:
+    """A run in training: what is asked, and what every step or epoch changes."""
+
+    config: RunConfig
+    model: AdaptedCLIP
+    optimizer: torch.optim.Optimizer
+    queue: Queue
+    history: list[dict] = field(default_factory=list)  # one entry an epoch; epoch 0 is before training
+    best: Weights = field(default_factory=dict)  # of the epoch with the best validation mR
+    progress: bool = False  # show bars on stderr
+
+    @classmethod
+    def start(cls, config: RunConfig, model: AdaptedCLIP, width: int, progress: bool = False) -> "TrainState":
+        """Before the first step; ``width`` is d of the model's embeddings."""
+        parameters = model.trainable().values()
+        optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
+        queue = Queue(config.queue_size, width, config.queue_warmup).to(model.device)
+        return cls(config, model, optimizer, queue, progress=progress)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch to train next, from 1; 0 before the start was validated."""
+        return len(self.history)
+
+    def finish_epoch(self, entry: dict) -> None:
+        """Add an epoch to the history, and keep its weights if it is the best so far."""
+        self.history.append(entry)
+        if best_epoch(self.history) is entry:
+            self.best = self._weights()
+
+    def save(self, path: Path, inputs: dict[str, str]) -> None:
+        """Write a checkpoint of a run on these inputs (digests of data, images and backbone)."""
+        state = {
+            "identity": {"config": self.config.hash, **inputs},
+            "history": self.history,
+            "weights": self._weights(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "queue": self.queue.state_dict(),
+        }
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+
+    def resume(self, path: Path, inputs: dict[str, str]) -> None:
+        """Go on from a checkpoint, if there is one.
+
+        Raises:
+            ConfigError: it is broken, or was begun with another configuration or other inputs.
+        """
+        if not path.exists():
+            return
+        identity = {"config": self.config.hash, **inputs}
+        try:
+            state = torch.load(path, map_location=self.model.device, weights_only=True)
+            if changed := [name for name, value in identity.items() if state["identity"].get(name) != value]:
+                raise ValueError(f"it was begun with other {', '.join(changed)}")
+            self.model.load_state_dict(state["weights"], strict=False)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.queue.load_state_dict(state["queue"])
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+            raise ConfigError(
+                f"checkpoint {path} cannot be resumed ({error}); delete it to train from the start"
+            ) from error
+        self.history, self.best = state["history"], state["best"]
+        log.info("resuming %s after epoch %d", path.parent.name, self.epoch - 1)
+
+    def _weights(self) -> Weights:
+        return {name: p.detach().clone() for name, p in self.model.trainable().items()}
+
+
+def best_epoch(history: list[dict]) -> dict:
+    """The earliest epoch with the highest validation mR."""
+    return max(history, key=lambda entry: entry.get("validation_mr", 0.0))
