@@ -1,7 +1,7 @@
 """The study as a graph: runs -> tables and figures -> report, all by papermill. ``make study`` calls it.
 
-study.yaml lists the runs and notebooks of each section. A training job is one execution of 15_batch.ipynb: of all runs
-that are not there yet, side by side, or of ``runs_per_job`` of them, for clusters.
+study.yaml lists the runs and notebooks of each section. A training job is one execution of 15_batch.ipynb: all runs of
+the section side by side, or ``runs_per_job`` of them, for clusters. What is there is read, not trained.
 """
 
 import base64
@@ -36,13 +36,13 @@ def is_there(name: str) -> bool:
 
 
 def as_jobs(names: list[str]) -> dict[str, list[str]]:
-    """Runs by the job that trains them, whose name is a digest of theirs."""
+    """Runs by the job that trains them, which is named by a digest of theirs; the same while runs finish."""
     size = STUDY.places["runs_per_job"] or len(names)
     parts = [names[i : i + size] for i in range(0, len(names), size or 1)]
     return {hashlib.sha256("".join(part).encode()).hexdigest()[:8]: part for part in parts}
 
 
-JOBS = as_jobs([name for name in STUDY.runs if not is_there(name)])
+JOBS = as_jobs(list(STUDY.runs))
 JOB_OF = {name: job for job, names in JOBS.items() for name in names}
 
 
@@ -53,7 +53,7 @@ def attempt(job: str) -> str:
 
 def outcome(name: str) -> str:
     """What shows that a run needs no more training: its metrics, or else an attempt at it."""
-    return f"{RUNS}/{name}/metrics.json" if name not in JOB_OF else attempt(JOB_OF[name])
+    return f"{RUNS}/{name}/metrics.json" if is_there(name) else attempt(JOB_OF[name])
 
 
 def as_parameters(values: dict) -> str:
@@ -62,10 +62,9 @@ def as_parameters(values: dict) -> str:
 
 
 if workflow.is_main_process and TRAIN and not LOOKING:  # what failed is tried again
-    for job, names in JOBS.items():
-        Path(attempt(job)).unlink(missing_ok=True)
-        for name in names:
-            (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
+    for name in (name for name in STUDY.runs if not is_there(name)):
+        Path(attempt(JOB_OF[name])).unlink(missing_ok=True)
+        (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
 
 
 rule study:

@@ -73,7 +73,8 @@ def _study(section: study.Study, asked: argparse.Namespace) -> int:
 
 
 def _plan(section: study.Study, asked: argparse.Namespace) -> int:
-    print(f"{asked.section}: {progress.estimate(section, asked.cores)}; {len(section.notebooks)} notebooks and a report")
+    left = progress.estimate(section, asked.cores)
+    print(f"{asked.section}: {left}; {len(section.notebooks)} notebooks and a report")
     return 0
 
 

@@ -84,7 +84,8 @@ class Queue(nn.Module):
         Args:
             images, texts: (B, d) normalised embeddings; gradients flow to them alone.
             image_ids, caption_ids: (B,) long; an entry that shares either with the anchor is no negative of it.
-            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as :func:`petl_core.losses.infonce_to_queue`.
+            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as
+                :func:`petl_core.losses.infonce_to_queue`.
 
         Returns:
             Zero, with a graph, during the warm-up and while the queue is empty.

@@ -21,7 +21,7 @@ from petl_core.files import write_atomically, write_json
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
-from petl_core.runs.testing import test
+from petl_core.runs.testing import score_test_split
 from petl_core.training import default_backbones, fitting, inputs
 from petl_core.training.encoding import PreparedSplit, embed_texts
 from petl_core.training.state import TrainState, best_epoch
@@ -161,7 +161,8 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     # Test, once.
     started = time.perf_counter()
     (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
-    tested = test(model, prepared_test, job.dataset.test, scene_labels.seen_classes(train), config)
+    classes = scene_labels.seen_classes(train)
+    tested = score_test_split(model, prepared_test, job.dataset.test, classes, config)
     seconds["test"] = time.perf_counter() - started
 
     # Write.

@@ -50,22 +50,30 @@ def load_sections(path: Path = ROOT / "study.yaml") -> Any:
         ConfigError: the file cannot be read as YAML, naming the line.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        document = loader.get_single_node()
+        for repeated in _repeated_keys(document, set()):
+            raise ConfigError(f"{path.name}: {repeated}")
+        return loader.construct_document(document) if document else None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path.name}: {error}") from error
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a mapping in which a key stands twice; one that is merged in (``<<``) may be set anew."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen: dict[str, yaml.Node] = {}
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and seen.setdefault(key.value, key) is not key:
-                again = f"the key {key.value} stands here again"
-                first = "a key stands twice: here first"
-                raise yaml.constructor.ConstructorError(first, seen[key.value].start_mark, again, key.start_mark)
-        return super().construct_mapping(node, deep)
+def _repeated_keys(node: yaml.Node | None, met: set[yaml.Node]) -> Iterator[str]:
+    """What stands twice in one mapping, and on which lines. A key that is merged in (``<<``) may be set anew."""
+    if node in met:  # by an alias
+        return
+    met.add(node)
+    if isinstance(node, yaml.SequenceNode):
+        for part in node.value:
+            yield from _repeated_keys(part, met)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if lines.setdefault(name, line) != line and name != "<<":
+                yield f"{name} stands twice in one mapping, on lines {lines[name]} and {line}"
+            yield from _repeated_keys(value, met)
 
 
 def find_section(sections: Any, name: object) -> Any:

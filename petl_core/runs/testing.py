@@ -12,7 +12,7 @@ from petl_core.training.encoding import PreparedSplit, embed, embed_captions
 
 
 @dataclass(frozen=True)
-class TestResult:
+class SplitScores:
     """Figures of a test split, and what each image brings to them."""
 
     scores: dict  # "strict", "equivalent": see retrieval.evaluate
@@ -22,7 +22,9 @@ class TestResult:
     scene_hits: dict[str, np.ndarray] = field(default_factory=dict)
 
 
-def test(model: AdaptedCLIP, prepared: PreparedSplit, split: Split, classes: list[str], config: RunConfig) -> TestResult:
+def score_test_split(
+    model: AdaptedCLIP, prepared: PreparedSplit, split: Split, classes: list[str], config: RunConfig
+) -> SplitScores:
     """Embed the test split and score it.
 
     Args:
@@ -39,7 +41,7 @@ def test(model: AdaptedCLIP, prepared: PreparedSplit, split: Split, classes: lis
     labelled = {}
     if config.scene_probability and classes:
         labelled = _labelled_scores(model, images, texts, split, (classes, config.scene_template))
-    return TestResult(
+    return SplitScores(
         scores=retrieval.evaluate(scores, split.image_of, split.captions),
         intervals={"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
         hits=hits,

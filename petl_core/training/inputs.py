@@ -1,4 +1,4 @@
-"""Inputs of a whole split from the cache: pixels for any method, taps for a side method, so that training runs no tower.
+"""Inputs of a whole split from the cache: pixels for any method, taps for a side method, which then runs no tower.
 
 Seeds share them, as they train on parts of one split. Taps are kept in float16, which holds what is of ordinary size
 (6e-5 to 65,504) to 1 part in 2,048, eight times better than bfloat16; losses of training from taps agree with those of
@@ -7,7 +7,7 @@ training from pixels to 1e-3.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

@@ -1,35 +1,26 @@
 import json
 import shutil
 
-import drawn_scenes
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_worlds import small_world
 
-from petl_core import data
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
-from petl_core.evaluation import gallery
+from petl_core.evaluation import gallery_search
 from petl_core.runs import experiment
-from petl_core.training import default_backbones
-from petl_core.training import encoding as training
-from petl_core.training.pretraining import PretrainConfig, is_done, pretrain
+from petl_core.runs.collecting import collect
+from petl_core.runs.folder import open_run
+from petl_core.training import epoch
 from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """A data root and a runs root with the smallest data set and backbone that train."""
-    root = tmp_path_factory.mktemp("world")
-    patch = pytest.MonkeyPatch()
-    sizes = {"train": 24, "test": 10, "size": 32}
-    patch.setitem(default_data.DRAWN, "scenes-mini", {"domain": "aerial", **sizes})
-    patch.setitem(default_data.DRAWN, "natural-mini", {"domain": "natural", **sizes})
-    recipe = PretrainConfig("natural-mini", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
-    patch.setitem(default_backbones.BACKBONES, "mini", recipe)
-    yield {"data_root": root / "data", "runs_root": root / "runs", "progress": False}
-    patch.undo()
+    with pytest.MonkeyPatch.context() as patch:
+        yield small_world(tmp_path_factory.mktemp("world"), patch)
 
 
 CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=8, method_options={"share": 16})
@@ -61,8 +52,8 @@ def test_a_run_leaves_a_complete_account(finished):
 
 
 def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):
-    monkeypatch.setattr(training, "train_epoch", lambda *_: pytest.fail("trained again"))
-    monkeypatch.setattr(training, "embed", lambda *_: pytest.fail("evaluated again"))
+    monkeypatch.setattr(epoch, "train_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(experiment, "score_test_split", lambda *_: pytest.fail("tested again"))
     assert experiment.run(CONFIG, **world).metrics == finished.metrics
 
 
@@ -82,41 +73,41 @@ def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp
 @pytest.mark.parametrize("killed_in_epoch", [1, 2, 3])
 def test_a_killed_run_resumes_to_the_same_result(world, finished, tmp_path, monkeypatch, killed_in_epoch):
     places = elsewhere(world, tmp_path)
-    original, trained = training.train_epoch, []
+    original, trained = epoch.train_epoch, []
 
-    def until_killed(*arguments):
-        epoch = arguments[5]
-        if epoch == killed_in_epoch and not trained.count("killed"):
+    def until_killed(state, train):
+        if state.epoch == killed_in_epoch and not trained.count("killed"):
             trained.append("killed")
             raise KeyboardInterrupt
-        trained.append(epoch)
-        return original(*arguments)
+        trained.append(state.epoch)
+        return original(state, train)
 
-    monkeypatch.setattr(training, "train_epoch", until_killed)
+    monkeypatch.setattr(epoch, "train_epoch", until_killed)
     with pytest.raises(KeyboardInterrupt):
         experiment.run(CONFIG, **places)
     assert not (tmp_path / CONFIG.hash / "metrics.json").exists()
     assert results(experiment.run(CONFIG, **places)) == results(finished)
-    assert [epoch for epoch in trained if epoch != "killed"] == [1, 2, 3]
+    assert [number for number in trained if number != "killed"] == [1, 2, 3]
 
 
 def test_the_test_split_is_read_once_after_training(world, tmp_path, monkeypatch):
     events = []
-    original_prepare, original_epoch = training.prepare, training.train_epoch
+    original_read, original_epoch = experiment.inputs.cached_pixels, epoch.train_epoch
     test_images = set(default_data.load_or_draw("scenes-mini", world["data_root"]).test.images)
 
-    def prepare(split, *rest):
+    def read(split, *rest):
         events.append("test" if test_images & set(split.images) else "train")
-        return original_prepare(split, *rest)
+        return original_read(split, *rest)
 
-    monkeypatch.setattr(training, "prepare", prepare)
-    monkeypatch.setattr(training, "train_epoch", lambda *a: events.append("epoch") or original_epoch(*a))
+    monkeypatch.setattr(experiment.inputs, "cached_pixels", read)
+    monkeypatch.setattr(epoch, "train_epoch", lambda *a: events.append("epoch") or original_epoch(*a))
     experiment.run(CONFIG, **elsewhere(world, tmp_path))
-    assert events == ["train", "train", "epoch", "epoch", "epoch", "test"]
+    assert events == ["train", "epoch", "epoch", "epoch", "test"]
 
 
 def test_the_saved_adapter_reproduces_the_metrics(world, finished):
-    found = gallery.search(finished, default_data.load_or_draw("scenes-mini", world["data_root"]), world["data_root"])
+    dataset = default_data.load_or_draw("scenes-mini", world["data_root"])
+    found = gallery_search.search(finished, dataset, world["data_root"])
     assert 100 * np.mean(found.image_ranks <= 1) == pytest.approx(finished.metrics["scores"]["strict"]["i2t_r1"])
 
 
@@ -150,7 +141,7 @@ def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeyp
     shutil.copytree(world["data_root"], tmp_path / "data")
     places = {**elsewhere(world, tmp_path / "runs"), "data_root": tmp_path / "data"}
     with monkeypatch.context() as patch:
-        patch.setattr(experiment.retrieval, "per_image_hits", lambda *_: 1 / 0)  # after training
+        patch.setattr(experiment, "score_test_split", lambda *_: 1 / 0)  # after training
         with pytest.raises(ZeroDivisionError):
             experiment.run(CONFIG, **places)
     captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
@@ -171,22 +162,22 @@ def test_redrawn_images_under_the_same_names_are_noticed(world, tmp_path):
 
 
 def test_a_run_is_read_by_its_folder_and_never_trained(world, finished, tmp_path):
-    assert experiment.open_run(finished.folder, world["data_root"]).metrics == finished.metrics
+    assert open_run(finished.folder).metrics == finished.metrics
     renamed = shutil.copytree(finished.folder, tmp_path / "best")
     with pytest.raises(ConfigError, match=f"keeps its configuration under {CONFIG.hash}"):
-        experiment.open_run(renamed, world["data_root"])
+        open_run(renamed)
     (renamed / "config.json").write_text('{"lr": 1.0}')
     with pytest.raises(ConfigError, match=r"config\.json is missing or of another version"):
-        experiment.open_run(renamed, world["data_root"])
+        open_run(renamed)
 
 
 def test_a_part_of_the_training_images_is_drawn_at_random_and_nested(world):
     train = default_data.load_or_draw("scenes-mini", world["data_root"]).train
-    small, large = (experiment._draw(train, count, seed=2).images for count in (6, 12))
+    small, large = (experiment.draw_images(train, count, seed=2).images for count in (6, 12))
     assert set(small) < set(large) < set(train.images)
     assert list(large) == [image for image in train.images if image in large]
-    assert large != train.images[:12] and large != experiment._draw(train, 12, seed=3).images
-    assert experiment._draw(train, 0, seed=2) is train
+    assert large != train.images[:12] and large != experiment.draw_images(train, 12, seed=3).images
+    assert experiment.draw_images(train, 0, seed=2) is train
 
 
 def test_a_queue_is_as_wide_as_what_the_method_embeds(world, tmp_path):
@@ -218,7 +209,7 @@ def test_bad_configurations_stop_before_anything_is_loaded(world, monkeypatch, c
 
 def test_a_loss_that_is_not_finite_stops_the_run(world, tmp_path, monkeypatch):
     nan = {"total": torch.tensor(float("nan"), requires_grad=True)}
-    monkeypatch.setattr(training, "batch_loss", lambda *_: nan)
+    monkeypatch.setattr(epoch, "batch_loss", lambda *_: nan)
     with pytest.raises(FloatingPointError, match=r"epoch 1, step 1: lower learning_rate"):
         experiment.run(CONFIG, **elsewhere(world, tmp_path))
 
@@ -230,73 +221,26 @@ def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finishe
     (tmp_path / killed.hash).mkdir()
     (tmp_path / killed.hash / "config.json").write_text(json.dumps(vars(killed)))
     diverging = CONFIG.replace(seed=9, learning_rate=1e30, epochs=1)
-    runs, failed = experiment.collect([CONFIG.hash, killed.hash, diverging, "0123456789abcdef"], **there)
+    runs, failed = collect([CONFIG.hash, killed.hash, diverging, "0123456789abcdef"], **there)
     assert [run.config for run in runs] == [CONFIG]
     assert [failure.config for failure in failed] == [killed, diverging, None]
     assert "killed" in failed[0].reason
     assert "FloatingPointError" in failed[1].reason and "loss" in failed[1].reason
     assert failed[2].reason == "not run yet"
     with pytest.raises(ConfigError, match=f"no finished run .*{killed.hash}: stopped before its end"):
-        experiment.collect([killed.hash], **there)
+        collect([killed.hash], **there)
 
 
 def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path, monkeypatch):
     there = elsewhere(world, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "embed", lambda *_: 1 / 0)
+        patch.setattr(experiment, "score_test_split", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             experiment.run(CONFIG, **there)
     record = tmp_path / CONFIG.hash / "failed.json"
-    assert json.loads(record.read_text()) == {"config": vars(CONFIG), "reason": "ZeroDivisionError: division by zero"}
+    reason = "ZeroDivisionError: division by zero"
+    assert json.loads(record.read_text()) == {"config": vars(CONFIG), "title": "MRS-Adapter", "reason": reason}
     experiment.run(CONFIG, **there)
     assert not record.exists()
 
 
-def test_pretraining_is_repeatable_and_refuses_another_recipe(world, finished, tmp_path):
-    recipe = default_backbones.BACKBONES["mini"]
-    data = default_data.load_or_draw("natural-mini", world["data_root"])
-    pretrain(recipe, data, tmp_path / "again")
-    weights = [
-        (folder / "open_clip_model.safetensors").read_bytes()
-        for folder in (tmp_path / "again", world["runs_root"] / "backbones" / "mini")
-    ]
-    assert weights[0] == weights[1]
-    with pytest.raises(ConfigError, match="another recipe"):
-        is_done(tmp_path / "again", PretrainConfig("natural-mini"))
-
-
-def test_pretraining_does_not_depend_on_the_number_of_threads(tmp_path):
-    drawn_scenes.write(tmp_path, "natural", domain="natural", train=256, test=10, size=32)
-    recipe = PretrainConfig("natural", image_size=32, width=64, visual_layers=1, text_layers=1, epochs=1)
-    weights, before = [], torch.get_num_threads()
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            folder = tmp_path / str(threads)
-            pretrain(recipe, data.load("natural", tmp_path), folder)
-            assert torch.get_num_threads() == threads
-            weights.append((folder / "open_clip_model.safetensors").read_bytes())
-    finally:
-        torch.set_num_threads(before)
-    assert weights[0] == weights[1]
-
-
-def test_epochs_visit_every_image_or_every_caption_once():
-    image_of = torch.tensor([0, 0, 1, 1, 1, 2, 3, 3])
-    split = training.Prepared(*(torch.empty(0),) * 2, torch.arange(4), torch.arange(8), image_of)
-    captions = torch.cat(list(training.epoch_batches(split, 3, "captions", 0, 1)))
-    assert sorted(captions.tolist()) == list(range(8))
-    drawn = [torch.cat(list(training.epoch_batches(split, 2, "images", 0, epoch))) for epoch in range(60)]
-    for rows in drawn:
-        assert sorted(image_of[rows].tolist()) == [0, 1, 2, 3]
-    assert {row for rows in drawn for row in rows.tolist()} == set(range(8))
-
-
-def test_learning_rates():
-    cosine = CONFIG.replace(epochs=10, learning_rate=1.0)
-    assert training.learning_rate(cosine, 0) == 1.0
-    assert training.learning_rate(cosine, 5) == pytest.approx(0.5)
-    assert training.learning_rate(cosine, 10) == pytest.approx(0)
-    released = CONFIG.replace(schedule="step", epochs=30, learning_rate=2e-4)
-    assert training.learning_rate(released, 19.9) == 2e-4
-    assert training.learning_rate(released, 20) == pytest.approx(1.4e-4)
