@@ -28,7 +28,7 @@ from petl_core.validation import ConfigError, check_types
 # Of a section, where it does not say otherwise.
 PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
 PASSED = {"dataset", "backbone", "pretrained", "epochs", "batch_size"}  # to the notebooks that declare them
-_COMMON = ("dataset", "backbone", "method ", "seed")
+_ALWAYS = ("dataset", "backbone", "method", "seed")  # either in a title, or common to a section
 FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
 _JSON_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict)}
 
@@ -71,8 +71,9 @@ def _repeated_keys(node: yaml.Node | None, met: set[yaml.Node]) -> Iterator[str]
         lines: dict[str, int] = {}
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
-            if lines.setdefault(name, line) != line and name != "<<":
+            if name in lines and name != "<<":
                 yield f"{name} stands twice in one mapping, on lines {lines[name]} and {line}"
+            lines[name] = line
             yield from _repeated_keys(value, met)
 
 
@@ -232,7 +233,11 @@ def _short(value: Any) -> str:
 
 
 def title(run: RunConfig) -> str:
-    """What distinguishes a run, for the progress line."""
-    changed = {key: value for key, value in vars(run).items() if value != getattr(RunConfig(), key)}
+    """What distinguishes a run, in words.
+
+    >>> title(RunConfig(dataset="rsicd", method="lora", seed=3, learning_rate=5e-4))
+    'lora, seed 3, learning_rate 0.0005'
+    """
+    changed = {key: value for key, value in run.changed().items() if key not in _ALWAYS}
     shown = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()]
-    return ", ".join([run.method, f"seed {run.seed}", *(text for text in shown if not text.startswith(_COMMON))])
+    return ", ".join([run.method, f"seed {run.seed}", *shown])

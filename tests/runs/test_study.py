@@ -71,6 +71,7 @@ def test_a_section_that_is_not_there_is_named_with_those_that_are():
     ("text", "message"),
     [
         ("mine:\n  seed: 2\n  epochs: 3\n  seed: 3\n", "seed stands twice in one mapping, on lines 2 and 4$"),
+        ("mine: {seed: 2, seed: 3}\n", "seed stands twice in one mapping, on lines 1 and 1$"),
         ("mine: {seed: [2, 3}\n", "line 1"),
         ("mine: !secret\n", "line 1"),
         (None, "No such file"),
