@@ -2,19 +2,19 @@
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
-BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores $(CORES) --rerun-triggers mtime params --rerun-incomplete --keep-going --show-failed-logs --quiet host
-# Threads that spin while they wait would slow down runs that share a machine.
-export OMP_WAIT_POLICY ?= PASSIVE
+# An environment made here; or one that you made, as in: make BIN=$CONDA_PREFIX/bin study
+BIN ?= .venv/bin
+STUDY := $(BIN)/python -m petl_core study --cores $(CORES)
 SECTION ?= study
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full plan section redraw tables unlock test lint lab clean
+.PHONY: help install study ablations full plan section redraw tables unlock test lint format bench lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
 
-install: .venv/installed  ## make .venv with the pinned packages
+# An environment of your own brings its packages, by environment.yml, and is left as it is.
+install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with the pinned packages
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
@@ -25,37 +25,45 @@ install: .venv/installed  ## make .venv with the pinned packages
 	touch $@
 
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
-	$(SNAKEMAKE)
+	@$(STUDY) study
 
-ablations: install  ## run every comparison and ablation at five seeds (two hours on two cores)
-	$(SNAKEMAKE) --config section=ablations
+ablations: install  ## run every comparison and ablation at five seeds
+	@$(STUDY) ablations
 
-full: install  ## run everything at five seeds, methods at several learning rates (seven hours on two cores)
-	$(SNAKEMAKE) --config section=full
-	$(SNAKEMAKE) --config section=ablations
+full: install  ## run everything at five seeds, methods at several learning rates
+	@$(STUDY) full
+	@$(STUDY) ablations
 
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
-	@$(SNAKEMAKE) --dry-run --config section=$(SECTION) | awk '/^Job stats/ {shown++} shown == 1; /^total/ {shown++}'
+	@$(BIN)/python -m petl_core plan $(SECTION) --cores $(CORES)
 
 section: install  ## run a section of your own in study.yaml: make section SECTION=mine
-	$(SNAKEMAKE) --config section=$(SECTION)
+	@$(STUDY) $(SECTION)
 
 redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study
-	$(SNAKEMAKE) --config section=$(SECTION) --forcerun notebook report
+	@$(STUDY) $(SECTION) --redraw
 
 tables: install  ## draw a section from the runs that are there, naming the others: make tables SECTION=full
-	$(SNAKEMAKE) --config section=$(SECTION) train=False
+	@$(STUDY) $(SECTION) --no-training
 
 unlock: install  ## after a power cut or kill -9: let the next command start where the last one stopped
-	@$(SNAKEMAKE) --unlock
+	@$(STUDY) $(SECTION) --unlock
 
-test: export OMP_NUM_THREADS = 1  # the models of the tests are too small to share
-test: install  ## run every test, the notebooks among them
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+test: lint  ## run every check and test, the notebooks among them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
-lint: install  ## check the style
+lint: install  ## check style, format and types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+
+format: install  ## put code and notebooks into the common format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## where the time of a study goes
+	$(BIN)/python benchmarks/study_time.py
 
 lab: install  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks

@@ -1,19 +1,20 @@
 """Parameter-efficient transfer learning of CLIP for remote sensing image-text retrieval.
 
-The rooms, in the order in which data flows through them:
+    paths, files, validation, notebook_parameters   the ground: where things are, whole or absent, checked
+    losses, recycling    HMMC and its contrasts; queues of past negatives
+    data/                captioned image sets on disk: layouts, splits, scenes, what is odd about them
+    config, retrieval, backbone   what identifies a run; ranks and recalls; open_clip towers, frozen
+    adapters/            the methods, one family a file; ``attach(backbone, method)``
+    training/            a split as tensors, an epoch, all epochs, pre-training
+    runs/                ``run(RunConfig)`` -> ``runs/<hash>/``; many of them; the sections of study.yaml
+    evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
+    plots/               frames in, figures out; files that know where they came from
 
-    parameters, config       what a notebook or a batch asks for; importable without torch
-    data, audit              a captioned image set on disk, and what is odd about it
-    scenes, pretrain, embedded   the drawn default data and the small CLIP pre-trained on them
-    backbone                 open_clip towers: load, freeze, tokenise
-    adapters                 one method a file; ``attach(clip, method, **options)``
-    losses, recycling, scene_labels   HMMC and its contrasts, queues of past negatives, labels in captions
-    training, features, fitting   an epoch; taps of frozen towers on disk; all epochs with checkpoints
-    retrieval                ranks, recalls, mR, intervals
-    experiment, provenance   ``run(RunConfig)`` -> ``runs/<hash>/``
-    comparison, ablation, published   methods over seeds, settings one by one, and the figures of the papers beside
-    efficiency, queue_cost   what a training step costs
-    embedding_space, gallery, focus_plots   where images and texts lie, what is retrieved, where the model looks
-    figures, ablation_plots, outputs, report   plots; files that know where they came from; all on one page
-    study                    a section of study.yaml as notebooks and runs; importable without torch
+Each room imports only from those above it in this list.
 """
+
+import os
+
+# Threads that wait must not spin: beside other work on the machine that costs more than it saves. It counts until the
+# first library with threads is loaded, hence here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -1,17 +1,26 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and digests of their content."""
 
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let ``write`` fill a temporary sibling, then move it to ``path``; a crash leaves no half-written file.
+
+    Args:
+        path: where the file will be; its folder is made if need be.
+        write: is called with the path of the temporary file, which exists and is empty.
+
+    Returns:
+        ``path``.
 
     Raises:
         OSError: with the path and the remedy, when the disk is full or the folder cannot be written.
@@ -43,7 +52,7 @@ def write_json(path: Path, content: object) -> Path:
     return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -56,19 +65,29 @@ def read_json(path: Path) -> dict:
         raise ValueError(f"{path}{line}: not valid JSON ({error}); remove it to have it made again") from error
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
     """Hexadecimal digest of a file's content."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_remembered: dict[tuple, str] = {}
+_remembered: dict[tuple[str, int, int], str] = {}
 
 
-def sha256_cached(path: Path) -> str:
+def sha256_cached(path: str | Path) -> str:
     """:func:`sha256`, remembered in this process by path, size and time of change."""
     status = Path(path).stat()
     key = (str(path), status.st_size, status.st_mtime_ns)
     if key not in _remembered:
         _remembered[key] = sha256(path)
     return _remembered[key]
+
+
+def sha256_of_all(paths: Iterable[str | Path]) -> str:
+    """One digest of the content of several files in this order, wherever they lie; cheap to ask again.
+
+    Read by several threads, which hashing and reading leave free to run.
+    """
+    with ThreadPoolExecutor() as pool:
+        digests = "".join(pool.map(sha256_cached, paths))
+    return hashlib.sha256(digests.encode()).hexdigest()

@@ -1,24 +1,40 @@
 """The one error of a wrong setting, and the check of settings against their declared types."""
 
 import typing
+from collections.abc import Mapping
 
 
 class ConfigError(ValueError):
     """A parameter or option that is unknown, of the wrong type, or out of range."""
 
 
-def check_types(values: dict, declared: dict[str, type], where: str) -> dict:
-    """``values`` with integers widened to declared floats.
+def check_types(values: Mapping[str, object], declared: Mapping[str, typing.Any], where: str) -> dict[str, typing.Any]:
+    """Check settings against their declared types; JSON knows no difference between 1 and 1.0, so neither does this.
+
+    >>> check_types({"rate": 1}, {"rate": float}, "options of mrs")
+    {'rate': 1.0}
+    >>> check_types({"rate": "fast"}, {"rate": float}, "options of mrs")
+    Traceback (most recent call last):
+        ...
+    petl_core.validation.ConfigError: options of mrs: rate = 'fast' is str, but must be float
+
+    Args:
+        values: settings by name.
+        declared: their types by name; there may be more than there are values.
+        where: what the settings belong to, for the message.
+
+    Returns:
+        ``values``, with integers made floats where a float is declared.
 
     Raises:
-        ConfigError: an unknown name or a value whose type is not the declared one, naming all that is allowed.
+        ConfigError: an unknown name, or a value whose type is not the declared one.
     """
     unknown = sorted(set(values) - set(declared))
     if unknown:
         raise ConfigError(f"{where}: unknown {', '.join(unknown)}; known: {', '.join(sorted(declared)) or 'none'}")
     checked = {}
     for name, value in values.items():
-        wanted = typing.get_origin(declared[name]) or declared[name]
+        wanted = typing.get_origin(declared[name]) or declared[name]  # list of list[int]
         if wanted is float and type(value) is int:
             value = float(value)
         if type(value) is not wanted:

@@ -1,29 +1,24 @@
-"""What the tests share: a CLIP of a moment's construction, and the real data where they are."""
+"""What the tests share: a small backbone with six pairs of its inputs, and the real data where they are."""
 
 import os
 from pathlib import Path
 
-import open_clip
 import pytest
 import torch
+from small_clips import tiny_backbone
 
 torch.set_num_threads(1)  # the models are too small to share
 
 
-def tiny_clip(seed: int = 0, **vision) -> open_clip.CustomTextCLIP:
-    """Towers of different width and depth, so that nothing passes that mixes them up."""
-    torch.manual_seed(seed)
-    clip = open_clip.CustomTextCLIP(
-        embed_dim=32,
-        vision_cfg={"image_size": 32, "patch_size": 8, "width": 96, "layers": 3, "head_width": 32, **vision},
-        text_cfg={"width": 80, "heads": 2, "layers": 2},
-    )
-    return clip.eval()
+@pytest.fixture
+def backbone():
+    return tiny_backbone()
 
 
 @pytest.fixture
-def clip():
-    return tiny_clip()
+def clip(backbone):
+    """The model of ``backbone``."""
+    return backbone.clip
 
 
 @pytest.fixture
@@ -32,8 +27,8 @@ def images():
 
 
 @pytest.fixture
-def tokens():
-    return open_clip.get_tokenizer("ViT-B-32")(
+def tokens(backbone):
+    return backbone.tokens(
         [
             "a river",
             "two white planes next to a grey terminal",

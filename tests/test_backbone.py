@@ -3,10 +3,10 @@ import json
 import open_clip
 import pytest
 import torch
-from conftest import tiny_clip
 from drawn_scenes import write
 from PIL import Image
 from safetensors.torch import save_file
+from small_clips import tiny_clip
 
 from petl_core import backbone
 from petl_core.training.pretraining import PretrainConfig
@@ -60,18 +60,6 @@ def test_a_changed_weight_changes_the_fingerprint():
         clip.text.ln_final.weight[0] += 1
     assert backbone.fingerprint(clip) != before
     assert backbone.fingerprint(tiny_clip(seed=5)) != before
-
-
-def test_tapped_yields_the_output_of_blocks(clip, images):
-    with backbone.tapped(clip.visual, [0, 2]) as taps:
-        clip.encode_image(images)
-    expected = clip.visual.forward_intermediates(
-        images, indices=[0, 2], output_fmt="NLC", output_extra_tokens=True, intermediates_only=True
-    )
-    for tap, prefix, tokens in zip(
-        taps, expected["image_intermediates_prefix"], expected["image_intermediates"], strict=True
-    ):
-        assert torch.equal(tap, torch.cat([prefix, tokens], dim=1))
 
 
 @pytest.mark.parametrize(

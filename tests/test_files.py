@@ -1,8 +1,11 @@
 import errno
+import hashlib
+import os
 
 import pytest
 
-from petl_core.files import read_json, write_atomically, write_json
+from petl_core import files
+from petl_core.files import read_json, sha256, sha256_cached, sha256_of_all, write_atomically, write_json
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -37,3 +40,30 @@ def test_broken_json_is_named_with_its_line(tmp_path):
 def test_nan_is_refused(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", float("nan"))
+
+
+def test_a_digest_is_of_the_content(tmp_path):
+    (tmp_path / "a").write_bytes(b"content")
+    assert sha256(tmp_path / "a") == sha256_cached(tmp_path / "a") == hashlib.sha256(b"content").hexdigest()
+
+
+@pytest.mark.parametrize("change", ["size", "time"])
+def test_a_digest_is_remembered_until_size_or_time_change(tmp_path, monkeypatch, change):
+    path, reads = tmp_path / "a", []
+    path.write_bytes(b"one")
+    os.utime(path, ns=(0, 0))
+    monkeypatch.setattr(files, "sha256", lambda path: reads.append(path) or str(len(reads)))
+    assert [sha256_cached(path), sha256_cached(str(path))] == ["1", "1"]
+    path.write_bytes(b"two" if change == "time" else b"three")
+    os.utime(path, ns=(0, 1 if change == "time" else 0))
+    assert sha256_cached(path) == "2"
+
+
+def test_one_digest_of_several_files_knows_their_order_not_their_place(tmp_path):
+    for folder, names in (("x", "ab"), ("y", "cd")):
+        (tmp_path / folder).mkdir()
+        for name, content in zip(names, ("one", "two"), strict=True):
+            (tmp_path / folder / name).write_text(content)
+    one = sha256_of_all([tmp_path / "x" / "a", tmp_path / "x" / "b"])
+    assert one == sha256_of_all([tmp_path / "y" / "c", tmp_path / "y" / "d"])
+    assert one != sha256_of_all([tmp_path / "x" / "b", tmp_path / "x" / "a"])

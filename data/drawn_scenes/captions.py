@@ -11,7 +11,8 @@ NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 PLURALS = {"bus": "buses"}
 # Words that only the aerial captions use, so that the text tower too has something to adapt to.
 JARGON = {"plane": "airplane", "boat": "vessel", "car": "vehicle", "house": "building"}
-# Five aspects, one caption each: relation, inventory, ground, the thing that stands apart, surroundings.
+# Five aspects, one caption each: relation, inventory, ground, the thing that stands apart, surroundings. Sentences are
+# drawn by position: their order decides every data set.
 SENTENCES = {
     "aerial": (
         (
@@ -75,26 +76,33 @@ SENTENCES = {
 def describe(scene: Scene, domain: str, rng: np.random.Generator) -> list[str]:
     """Five distinct captions in the words of a domain, "aerial" or "natural"."""
     words = _words(scene)
-    captions = []
-    for sentences in SENTENCES[domain]:
-        apt = [s for s in sentences if scene.extra or not ("{odd}" in s and "{group}" in s)]
-        fresh = [c for c in (s.format(**words) for s in apt) if c not in captions]
+    captions: list[str] = []
+    for templates in SENTENCES[domain]:
+        # Where nothing stands apart, {odd} is the group itself, which no sentence should name twice.
+        apt = [t for t in templates if scene.extra or not ("{odd}" in t and "{group}" in t)]
+        sentences = [t.format(**words) for t in apt]
+        fresh = [s for s in sentences if s not in captions]
         captions.append(fresh[int(rng.integers(len(fresh)))])
-    return [_jargon(c, rng) for c in captions] if domain == "aerial" else captions
+    return [_with_jargon(caption, rng) for caption in captions] if domain == "aerial" else captions
 
 
 def noun_phrase(group: Group) -> str:
-    """ "two white planes", "a red car", "an orange tent", "many green trees"."""
+    """A group in words.
+
+    >>> noun_phrase(Group("bus", "red", 2)), noun_phrase(Group("tent", "orange", 1))
+    ('two red buses', 'an orange tent')
+    """
     if group.count == 1:
         return f"{_article(group.colour)} {group.colour} {group.noun}"
     return f"{NUMBERS.get(group.count, 'many')} {group.colour} {PLURALS.get(group.noun, group.noun + 's')}"
 
 
-def _article(word):
+def _article(word: str) -> str:
     return "an" if word[0] in "aeio" else "a"
 
 
-def _words(scene):
+def _words(scene: Scene) -> dict[str, str]:
+    """What stands for each field of the sentences."""
     group, recipe = scene.group, RECIPES[scene.kind]
     landmark = noun_phrase(scene.landmark)
     trees = f"{scene.trees} green trees" if scene.trees else recipe.feature
@@ -113,7 +121,8 @@ def _words(scene):
     }  # fmt: skip
 
 
-def _jargon(caption, rng):
+def _with_jargon(caption: str, rng: np.random.Generator) -> str:
+    """A caption with some of its nouns exchanged for the aerial ones."""
     for word, other in JARGON.items():
         if rng.random() < 0.4:
             caption = re.sub(rf"\b{word}", other, caption)

@@ -2,64 +2,67 @@
 
 import numpy as np
 
-from .plan import AROUND, BETWEEN, BOTH, NEXT, ON, ON_ROW, ROW, SIZES, Area, Recipe
+from .geometry import box
+from .plan import AROUND, BETWEEN, BOTH, NEXT, ON, ON_ROW, ROW, SIZES, Area, Recipe, Site
 
 
-def _wavy(rng, y, swing, axis=0):
-    """A path (24, 2) that winds along an axis at height y."""
+def _wavy(rng: np.random.Generator, y: float, swing: float, axis: int = 0) -> np.ndarray:
+    """A path (24, 2) that winds along an axis (0 is x) at height y."""
     x = np.linspace(-2.4, 2.4, 24)
     path = np.column_stack([x, y + swing * np.sin(x * rng.uniform(1.2, 2.0) + rng.uniform(0, 6))])
     return path if axis == 0 else path[:, ::-1]
 
 
-def _line(y, axis=0, reach=2.4):
+def _line(y: float, axis: int = 0, reach: float = 2.4) -> np.ndarray:
+    """A straight path (3, 2) along an axis (0 is x) at height y."""
     path = np.array([(-reach, y), (0, y), (reach, y)], float)
     return path if axis == 0 else path[:, ::-1]
 
 
-def _blob(rng, a, b):
+def _blob(rng: np.random.Generator, radius_x: float, radius_y: float) -> np.ndarray:
+    """Outline (32, 2) of a pond: a dented ellipse."""
     turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
     swell = 1 + 0.07 * np.sin(2 * turn + rng.uniform(0, 6)) + 0.05 * np.sin(3 * turn + rng.uniform(0, 6))
-    return np.column_stack([a * np.cos(turn), b * np.sin(turn)]) * swell[:, None]
+    return np.column_stack([radius_x * np.cos(turn), radius_y * np.sin(turn)]) * swell[:, None]
 
 
-def _lay_airport(site):
+def _lay_airport(site: Site) -> None:
     if site.ground != "grey concrete":
-        site.patch("grey concrete", -0.85, -0.5, 0.85, 0.5)
+        site.patch("grey concrete", box(-0.85, -0.5, 0.85, 0.5))
     site.strip("runway", _line(-site.side * 0.68), 0.24)
 
 
-def _lay_harbor(site):
-    site.patch("grey concrete", 0.68, -3, 4, 3)
+def _lay_harbor(site: Site) -> None:
+    site.patch("grey concrete", box(0.68, -3, 4, 3))
     site.strip("road", _line(1.0, axis=1), 0.16)
     for pier in [t for t in site.things if t.role == "landmark"]:
         path = np.array([(-pier.length / 2, pier.y), (0, pier.y), (pier.length / 2 + 0.1, pier.y)])
         site.strip(f"{pier.colour} pier", path, pier.width)
 
 
-def _lay_streets(site):
+def _lay_streets(site: Site) -> None:
     site.strip("road", _line(-site.side * 0.47), 0.15)
     site.strip("road", _line(float(site.rng.choice([-1, 1])) * 0.78, axis=1), 0.15)
 
 
-def _lay_lane(site):
+def _lay_lane(site: Site) -> None:
     site.strip("road", _wavy(site.rng, -site.side * 0.56, 0.12), 0.15)
 
 
-def _lay_fields(site):
-    rng, shade = site.rng, site.ground
-    x, y = rng.uniform(0.5, 0.8), rng.uniform(0.5, 0.75)
-    site.patch(f"dark {shade}", x, -3, 3, 3, [(x, -3), (x, 3)])
-    site.patch(f"pale {shade}", -3, y, x, 3, [(-3, y), (3, y)])
-    site.patch(f"dark {shade}", -3, -3, -x, -y, [(-3, -3), (-3, 3)])
+def _lay_fields(site: Site) -> None:
+    crops = site.ground
+    x, y = site.rng.uniform(0.5, 0.8), site.rng.uniform(0.5, 0.75)
+    site.patch(f"dark {crops}", box(x, -3, 3, 3), [(x, -3), (x, 3)])
+    site.patch(f"pale {crops}", box(-3, y, x, 3), [(-3, y), (3, y)])
+    site.patch(f"dark {crops}", box(-3, -3, -x, -y), [(-3, -3), (-3, 3)])
     site.strip("track", _line(-site.side * 0.6), 0.08)
 
 
-def _lay_track(site):
+def _lay_track(site: Site) -> None:
     site.strip("track", _wavy(site.rng, -site.side * 0.5, 0.1), 0.12)
 
 
-def _lay_shore(site):
+def _lay_shore(site: Site) -> None:
     shore = _wavy(site.rng, 0.0, 0.05)
     shore[:, 1] = -site.side * (0.42 + shore[:, 1])
     beyond = np.array([(2.6, -site.side * 3), (-2.6, -site.side * 3)])
@@ -67,29 +70,30 @@ def _lay_shore(site):
     site.strip("foam", shore, 0.06)
 
 
-def _lay_lot(site):
+def _lay_lot(site: Site) -> None:
     for y in (-0.75, 0.42):
-        site.patch("asphalt lot", -1.3, y - 0.32, 1.3, y + 0.62, [(-1.2, y + 0.1), (1.2, y + 0.1)])
+        site.patch("asphalt lot", box(-1.3, y - 0.32, 1.3, y + 0.62), [(-1.2, y + 0.1), (1.2, y + 0.1)])
 
 
-def _lay_river(site):
+def _lay_river(site: Site) -> None:
     path = _wavy(site.rng, 0.0, 0.04)
     site.strip(f"{site.landmark.colour} water", path, SIZES["river"][1])
 
 
-def _lay_bridge(site):
+def _lay_bridge(site: Site) -> None:
     site.strip("blue water", _wavy(site.rng, 0.0, 0.05, axis=1), 1.1)
     site.strip("road", _line(0.0), 0.17)
     site.strip(f"{site.landmark.colour} bridge", _line(0.0, reach=0.72), 0.26)
 
 
-def _lay_pond(site):
+def _lay_pond(site: Site) -> None:
     _lay_track(site)
     length, width = SIZES["pond"]
     site.areas.append(Area(f"{site.landmark.colour} water", _blob(site.rng, length / 2, width / 2)))
 
 
-def _lay_ballpark(site):
+def _lay_ballpark(site: Site) -> None:
+    # The outfield is a fan that opens away from the group, the infield a square of clay about a square of grass.
     turn = np.linspace(-np.pi / 4, np.pi / 4, 14) + np.pi * (site.side > 0) + np.pi / 2
     fan = np.array([(0.0, site.side * 0.42)]) + np.concatenate(
         [[(0, 0)], 1.05 * np.column_stack([np.cos(turn), np.sin(turn)])]
@@ -100,13 +104,15 @@ def _lay_ballpark(site):
     site.areas.append(Area("mown grass", square * 0.5))
 
 
-def _lay_rails(site):
+def _lay_rails(site: Site) -> None:
+    # A pair of rails under each train, and an empty one beyond.
     lanes = {round(t.y, 3) for t in site.things if t.noun == "train"}
     outer = max(lanes, key=abs)
     for y in lanes | {outer + np.sign(outer) * 0.19}:
         site.strip("rails", _line(y), 0.1)
 
 
+# ``Recipe`` in plan.py names the fields. The lists are drawn from by position: their order decides every data set.
 GRASSY = ("green grass", "dry grass", "bare soil")
 LAND = (NEXT, ROW, AROUND, BOTH, BETWEEN)
 RECIPES = {

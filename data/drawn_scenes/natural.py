@@ -1,9 +1,13 @@
 """The natural renderer: the same plan as a bright picture from the side, under a sky, in another palette."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 from PIL import Image
 
-from .brush import Brush, disc, shade
+from .brush import Box, Brush, Materials, shade
+from .geometry import disc
 from .plan import FLAT, Scene, Thing
 from .side_views import SPRITES
 
@@ -16,7 +20,7 @@ PAINT = {
     "blue": (36, 98, 226), "yellow": (252, 212, 32), "orange": (248, 136, 28), "green": (38, 168, 78),
     "brown": (146, 92, 48),
 }  # fmt: skip
-MATERIALS = {
+MATERIALS: Materials = {
     "green grass": ((98, 178, 72), (136, 208, 96)), "dry grass": ((200, 186, 104), (226, 212, 138)),
     "mown grass": ((126, 204, 90), (150, 222, 112)), "bare soil": ((176, 130, 92), (204, 160, 122)),
     "grey concrete": ((176, 180, 186), (202, 206, 210)), "yellow sand": ((236, 208, 138), (250, 228, 168)),
@@ -35,106 +39,132 @@ MATERIALS = {
 }  # fmt: skip
 TRUNK = (124, 84, 52)
 LEAVES = ((40, 122, 62), (64, 150, 60), (90, 164, 54))
+SHADOW = disc(0.54, 0.11, 0.04, 0.0)  # beneath a thing one unit wide
+
+# Plan points (N, 2) -> canvas pixels (N, 2), and how large things are drawn there (N,).
+Perspective = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def draw(scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image, list[tuple[Thing, tuple]]]:
-    """The picture, size x size, and each target with its box (x0, y0, x1, y1) in pixels of that picture."""
+class Stance(NamedTuple):
+    """Where a thing stands in the picture, and how large; all in canvas pixels."""
+
+    foot: np.ndarray  # (2,)
+    width: float  # as seen: of its long side, or of its gable
+    length: float
+
+
+def draw(scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image, list[tuple[Thing, Box]]]:
+    """Draw a scene from the side.
+
+    Args:
+        scene: the plan.
+        size: width and height of the picture in pixels.
+        rng: draws textures, the sky, and which way things face.
+
+    Returns:
+        The picture, and each target with its box in pixels of that picture. Something may stand before a target.
+    """
+    # The camera.
     pixels = size * SAMPLES
     mirror = _towards_viewer(scene, rng)
 
-    def place(points):
-        """Plan to ground: pixels (N, 2) and how much things there shrink (N,)."""
+    def place(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x, away = ((points - scene.shift) * mirror * scene.zoom).T
         away = (away + 1) / 2
         depth = 1 + NARROWING * away
         height = NEAR + ((1 + NARROWING) * FAR - NEAR) * away
-        return np.stack([0.5 + BREADTH * x / depth, height / depth], axis=1) * pixels, scene.zoom / depth
+        return np.array([0.5 + BREADTH * x / depth, height / depth]).T * pixels, scene.zoom / depth
 
+    # Ground and sky.
     brush = Brush(pixels, lambda points: place(points)[0], MATERIALS, rng)
     for area in scene.areas:
         brush.ground(area)
-    _sky(brush, rng)
+    _draw_sky(brush, rng)
+
+    # All shadows, then the things that cast them, the farthest first.
     things = sorted((t for t in scene.things if t.noun not in FLAT), key=lambda t: -t.y * mirror[1])
-    things = [t for t in things if not _hides(t, scene, mirror)]
-    for thing in things:
-        _shade(brush, thing, place)
+    things = [t for t in things if not _is_in_the_way(t, scene, mirror)]
+    stances = _stances(things, place, pixels)
+    for stance in stances:
+        brush.cast(stance.foot + SHADOW * stance.width)
     brush.drop_shadows(0.35)
-    boxes = [(thing, _stamp(brush, thing, place, rng)) for thing in things]
-    picture = _expose(brush.image.reduce(SAMPLES), rng)
-    targets = [(t, b) for t, b in boxes if t.role in ("group", "extra")]
-    return picture, [(t, tuple(edge / SAMPLES for edge in b)) for t, b in targets]
+    boxes = []
+    for thing, stance in zip(things, stances, strict=True):
+        if thing.noun == "tree":
+            _draw_tree(brush, stance, rng)
+            continue
+        box = _draw_thing(brush, thing, stance, rng)
+        if thing.role in ("group", "extra"):
+            boxes.append((thing, tuple(edge / SAMPLES for edge in box)))
+
+    return _expose(brush.image.reduce(SAMPLES), rng), boxes
 
 
-def _towards_viewer(scene, rng):
+def _towards_viewer(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Signs (2,) that turn the plan so that the group stands in front of its landmark."""
     front = np.mean([t.y for t in scene.things if t.role == "group"]) < 0.02
     return np.array([rng.choice([-1.0, 1.0]), 1.0 if front else -1.0])
 
 
-def _hides(thing, scene, mirror):
+def _is_in_the_way(thing: Thing, scene: Scene, mirror: np.ndarray) -> bool:
     """Whether a tree or house would stand in front of a target, or rise above the hills."""
     if thing.role not in ("tree", "clutter"):
         return False
     if ((thing.y - scene.shift[1]) * mirror[1]) * scene.zoom > 1.1:
         return True
-    ahead = [
-        (t.y - thing.y) * mirror[1] for t in scene.things if t.role in ("group", "extra") and abs(t.x - thing.x) < 0.22
-    ]
-    return any(0 < gap < 0.45 for gap in ahead)
+    targets = [t for t in scene.things if t.role in ("group", "extra")]
+    behind = [(t.y - thing.y) * mirror[1] for t in targets if abs(t.x - thing.x) < 0.22]
+    return any(0 < gap < 0.45 for gap in behind)
 
 
-def _sky(brush, rng):
-    n, top = brush.pixels, int(SKYLINE * brush.pixels)
+def _stances(things: list[Thing], place: Perspective, pixels: int) -> list[Stance]:
+    turned = [t.role == "landmark" and abs(np.sin(t.angle)) > 0.7 for t in things]  # their gable to the viewer
+    feet, shrink = place(np.array([(t.x, t.y) for t in things]))
+    widths = [t.width if gable else t.length for t, gable in zip(things, turned, strict=True)]
+    extents = np.array([widths, [t.length for t in things]]) * shrink * pixels * BREADTH  # (2, things)
+    return [Stance(*stance) for stance in zip(feet, *extents.tolist(), strict=True)]
+
+
+def _draw_sky(brush: Brush, rng: np.random.Generator) -> None:
+    # A gradient down to the skyline.
+    pixels, top = brush.pixels, int(SKYLINE * brush.pixels)
     zenith, horizon = np.array((92, 168, 240)) + rng.integers(-24, 25, 3), np.array((214, 236, 252))
-    ramp = np.linspace(0, 1, top)[:, None] ** 0.8 * (horizon - zenith) + zenith
-    brush.image.paste(Image.fromarray(ramp.clip(0, 255).astype(np.uint8)[:, None]).resize((n, top)), (0, 0))
-    x, y = rng.uniform(0.1, 0.9, 2) * (n, top * 0.5)
+    gradient = np.linspace(0, 1, top)[:, None] ** 0.8 * (horizon - zenith) + zenith
+    brush.image.paste(Image.fromarray(gradient.clip(0, 255).astype(np.uint8)[:, None]).resize((pixels, top)), (0, 0))
+
+    # A cloud.
+    x, y = rng.uniform(0.1, 0.9, 2) * (pixels, top * 0.5)
     for _ in range(7):
-        dx, dy, r = rng.normal(0, 0.05) * n, rng.normal(0, 0.012) * n, rng.uniform(0.03, 0.06) * n
+        dx, dy, r = rng.normal(0, 0.05) * pixels, rng.normal(0, 0.012) * pixels, rng.uniform(0.03, 0.06) * pixels
         brush.draw.ellipse(
             (x + dx - r * 1.5, y + dy - r * 0.7, x + dx + r * 1.5, y + dy + r * 0.7),
             fill=(255, 255, 255, 150),
         )
+
+    # Two ranges of hills.
     for lift, fill in ((0.13, (136, 170, 186)), (0.06, (104, 152, 118))):
-        ridge = np.linspace(0, n, 24)
+        ridge = np.linspace(0, pixels, 24)
         wave = (
-            np.sin(ridge / n * rng.uniform(4, 9) + rng.uniform(0, 6)) * 0.4
-            + np.sin(ridge / n * 17 + rng.uniform(0, 6)) * 0.15
+            np.sin(ridge / pixels * rng.uniform(4, 9) + rng.uniform(0, 6)) * 0.4
+            + np.sin(ridge / pixels * 17 + rng.uniform(0, 6)) * 0.15
         )
-        hills = np.column_stack([ridge, top - n * lift * (0.6 + wave * 0.6)])
-        brush.draw.polygon([*hills.ravel().tolist(), n, top + 1, 0, top + 1], fill=fill)
+        hills = np.column_stack([ridge, top - pixels * lift * (0.6 + wave * 0.6)])
+        brush.draw.polygon([*hills.ravel().tolist(), pixels, top + 1, 0, top + 1], fill=fill)
 
 
-def _stance(brush, thing, place):
-    """Foot (2,) of a thing on the canvas, and its width and length there in pixels, seen from the side."""
-    (foot,), (shrink,) = place(np.array([(thing.x, thing.y)]))
-    gable = thing.role == "landmark" and abs(np.sin(thing.angle)) > 0.7  # turned end on
-    return foot, *(np.array([thing.width if gable else thing.length, thing.length]) * shrink * brush.pixels * BREADTH)
-
-
-def _shade(brush, thing, place):
-    foot, width, _ = _stance(brush, thing, place)
-    brush.cast(foot + disc(0.54, 0.11, 0.04, 0.0) * width)
-
-
-def _stamp(brush, thing, place, rng):
-    """Draw one thing; its box (x0, y0, x1, y1) on the canvas."""
-    foot, width, length = _stance(brush, thing, place)
-    if thing.noun == "tree":
-        return _tree(brush, foot, width, rng)
+def _draw_thing(brush: Brush, thing: Thing, stance: Stance, rng: np.random.Generator) -> Box:
+    """Draw a thing that faces left or right; its box on the canvas."""
     tall, parts = SPRITES[thing.noun]
     facing = rng.choice([-1.0, 1.0])
-    outlines = [foot + part * (facing * width, -tall * length) for part, _ in parts]
-    base = PAINT[thing.colour]
-    for outline, (_, tone) in zip(outlines, parts, strict=True):
-        brush.draw.polygon(outline.ravel().tolist(), fill=shade(base, tone) if isinstance(tone, float) else tone)
-    corners = np.concatenate(outlines).clip(0, brush.pixels)
-    return (*corners.min(axis=0), *corners.max(axis=0))
+    extent = np.array([facing * stance.width, -tall * stance.length])
+    outlines = [stance.foot + part * extent for part, _ in parts]
+    return brush.parts(outlines, [tone for _, tone in parts], PAINT[thing.colour])
 
 
-def _tree(brush, foot, width, rng):
+def _draw_tree(brush: Brush, stance: Stance, rng: np.random.Generator) -> None:
     """A round tree or a fir."""
-    (x, y), tall = foot, width * rng.uniform(1.3, 1.8)
+    (x, y), width = stance.foot, stance.width
+    tall = width * rng.uniform(1.3, 1.8)
     leaf = LEAVES[int(rng.integers(len(LEAVES)))]
     brush.draw.rectangle((x - width * 0.07, y - tall * 0.4, x + width * 0.07, y), fill=TRUNK)
     if rng.random() < 0.35:
@@ -143,12 +173,10 @@ def _tree(brush, foot, width, rng):
             brush.draw.polygon(fir, fill=shade(leaf, 0.75 + v * 0.5))
     else:
         for dx, dy, r, tone in ((0, 0.62, 0.46, 0.85), (-0.08, 0.68, 0.36, 1.0), (-0.14, 0.76, 0.2, 1.2)):
-            cx, cy, k = x + dx * width, y - dy * tall, r * width
-            brush.draw.ellipse((cx - k, cy - k, cx + k, cy + k), fill=shade(leaf, tone))
-    return (x - width / 2, y - tall, x + width / 2, y)
+            brush.disc(x + dx * width, y - dy * tall, r * width, shade(leaf, tone))
 
 
-def _expose(picture, rng):
+def _expose(picture: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Bright, clear weather."""
     pixels = np.asarray(picture, np.float32)
     gain = rng.uniform(0.94, 1.06) * rng.uniform(0.97, 1.03, 3)

@@ -1,22 +1,26 @@
 """A plan: the areas and things of a scene before anyone draws it, and the facts its captions may state.
 
-The landmark is at the origin; lengths are in half-widths of the image. Both renderers draw the same plan, so
-what is true of the plan is true of both pictures. Relations (next to, around, between, on both sides of, in a
-row) do not change when the plan is turned, because a view from above has no up.
+The landmark is at the origin; lengths are in half-widths of the image. Both renderers draw the same plan, so what is
+true of the plan is true of both pictures. Relations (next to, around, between, on both sides of, in a row) do not
+change when the plan is turned, because a view from above has no up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from .geometry import band
+
+# Relations of a group of things to the landmark, in the words of the captions.
 NEXT, ROW, AROUND, BOTH = "next to", "in a row next to", "around", "on both sides of"
 BETWEEN, ON, ON_ROW, FAR = "between", "on", "in a row on", "far from"
-MANY = 7  # as many or more are "many" in captions; six is never drawn, being hard to tell from either
-LEAST = {NEXT: 1, ROW: 3, AROUND: 4, BOTH: 2, BETWEEN: 1, ON: 1, ON_ROW: 3}
-COUNTS = (1, 2, 3, 4, 5, MANY, MANY + 1)
 
-# Length and width of each thing, in half-widths of the image.
+MANY = 7  # as many or more are "many" in captions; six is never drawn, being hard to tell from either
+COUNTS = (1, 2, 3, 4, 5, MANY, MANY + 1)  # how many things a group may have
+LEAST = {NEXT: 1, ROW: 3, AROUND: 4, BOTH: 2, BETWEEN: 1, ON: 1, ON_ROW: 3}  # the smallest group that shows a relation
+
+# Length along the heading and width across it of each thing, in half-widths of the image.
 SIZES = {
     "plane": (0.32, 0.32), "boat": (0.25, 0.11), "ship": (0.5, 0.15), "car": (0.19, 0.1),
     "truck": (0.27, 0.11), "bus": (0.3, 0.1), "tractor": (0.2, 0.15), "tent": (0.19, 0.17),
@@ -29,6 +33,7 @@ SIZES = {
 }  # fmt: skip
 FLAT = {"pier", "river", "bridge", "pond", "diamond"}  # landmarks that are areas of the ground
 AFLOAT = {"boat", "ship"}
+# Colours that a small thing may have. Landmarks take theirs from the recipe of their class.
 COLOURS = {
     "plane": ("white", "blue", "red", "yellow", "black"),
     "boat": ("white", "red", "yellow", "black", "orange"), "ship": ("red", "black", "white", "orange"),
@@ -43,12 +48,12 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Group:
-    """Some things of one noun and colour; relation is to the landmark, None for the landmark itself."""
+    """Some things of one noun and colour; the relation is to the landmark, empty for the landmark itself."""
 
     noun: str
     colour: str
     count: int
-    relation: str | None = None
+    relation: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,43 +72,43 @@ class Thing:
 
 @dataclass(frozen=True)
 class Area:
-    """A piece of ground: its outline (K, 2), and the path (P, 2) that its markings or crop rows follow."""
+    """A piece of ground."""
 
-    material: str
-    outline: np.ndarray
-    path: np.ndarray | None = None
-    width: float = 0.0
+    material: str  # "road", "green grass", "dark green crops": a key of MATERIALS, with or without "dark" or "pale"
+    outline: np.ndarray  # (K, 2)
+    path: np.ndarray | None = None  # (P, 2) that its markings or crop rows follow
+    width: float = 0.0  # of the band about the path, or the distance of crop rows
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A plan and its facts; shift (2,) and zoom bring every target into view however the plan is turned."""
+    """A plan and its facts."""
 
-    kind: str
-    ground: str
+    kind: str  # the class of scene, a key of classes.RECIPES
+    ground: str  # the material that everything else lies on
     landmark: Group
-    group: Group
-    extra: Group | None
-    clutter: Group | None
-    trees: str | None
-    areas: tuple[Area, ...]
+    group: Group  # the targets that stand in a relation to the landmark
+    extra: Group | None  # one or two more targets, next to the landmark or far from it
+    clutter: Group | None  # houses or parked cars in the background
+    trees: str | None  # "a few", "many" or None
+    areas: tuple[Area, ...]  # later ones lie on top
     things: tuple[Thing, ...]
-    shift: np.ndarray
+    shift: np.ndarray  # (2,) and zoom bring every target into view however the plan is turned
     zoom: float
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a class of scene is made of: its words, grounds, landmark, and actors with their relations."""
+    """What a class of scene is made of."""
 
-    words: str
+    words: str  # the class in words
     feature: str  # what every such scene shows besides
-    grounds: tuple[str, ...]
-    landmark: str
-    colours: tuple[str, ...]
-    actors: dict[str, tuple[str, ...]]
-    extras: tuple[str, ...]
-    lay: Callable
+    grounds: tuple[str, ...]  # materials to choose from
+    landmark: str  # noun
+    colours: tuple[str, ...]  # of the landmark
+    actors: dict[str, tuple[str, ...]]  # nouns of the group, each with its possible relations to the landmark
+    extras: tuple[str, ...]  # nouns of what stands apart
+    lay: Callable[["Site"], None]  # lays the ground about the things
     trees: tuple[str | None, ...] = (None, "a few", "many")
     span: float = 1.75  # room for actors along the landmark
 
@@ -121,37 +126,20 @@ class Site:
 
     def strip(self, material: str, path: np.ndarray, width: float) -> None:
         """Lay a band about a path (P, 2)."""
-        self.areas.append(Area(material, widened(np.asarray(path, float), width), np.asarray(path, float), width))
+        self.areas.append(Area(material, band(path, width), path, width))
 
-    def patch(self, material: str, x0: float, y0: float, x1: float, y1: float, path=None) -> None:
-        """Lay an upright rectangle; its crop rows or bays follow the path."""
-        outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
-        self.areas.append(Area(material, outline, None if path is None else np.asarray(path, float), 0.1))
-
-
-def widened(path: np.ndarray, width: float) -> np.ndarray:
-    """Outline (2P, 2) of a band of some width about a path (P, 2)."""
-    along = np.gradient(path, axis=0)
-    normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.hypot(*along.T)[:, None] * width / 2
-    return np.concatenate([path + normal, (path - normal)[::-1]])
+    def patch(self, material: str, outline: np.ndarray, path: Sequence[tuple[float, float]] | None = None) -> None:
+        """Lay a polygon (K, 2); its crop rows or bays follow the path (P, 2)."""
+        self.areas.append(Area(material, outline.astype(float), None if path is None else np.array(path, float), 0.1))
 
 
-def inside(points: np.ndarray, outline: np.ndarray) -> np.ndarray:
-    """Which points (N, 2) lie in a polygon (K, 2), by the even-odd rule: (N,) of bool."""
-    x, y = points[:, 0, None], points[:, 1, None]
-    (x0, y0), (x1, y1) = outline.T, np.roll(outline, -1, axis=0).T
-    rise = np.where(y1 == y0, 1, y1 - y0)
-    crosses = ((y0 > y) != (y1 > y)) & (x < (x1 - x0) * (y - y0) / rise + x0)
-    return crosses.sum(axis=1) % 2 == 1
-
-
-def distance(points: np.ndarray, bodies: Sequence[Thing]) -> np.ndarray:
-    """Distance (N,) from points (N, 2) to the nearest of some upright or turned boxes, 0 within."""
+def distance(points: np.ndarray, bodies: Iterable[Thing]) -> np.ndarray:
+    """Distance (N,) from points (N, 2) to the nearest of some things, taken as upright boxes; 0 within one."""
     gaps = [np.maximum(np.abs(points - (b.x, b.y)) - half(b), 0) for b in bodies]
     return np.min([np.hypot(*gap.T) for gap in gaps], axis=0)
 
 
 def half(body: Thing) -> np.ndarray:
-    """Half extents (2,) of a thing's upright box."""
+    """Half extents (2,) of a thing's upright box; its heading counts as along the x or along the y axis."""
     turned = abs(np.sin(body.angle)) > 0.7
     return np.array([body.width, body.length] if turned else [body.length, body.width]) / 2

@@ -6,28 +6,31 @@ colour), painted in order. u runs along it within half a unit, v up from its foo
 
 import numpy as np
 
-from .brush import box, disc
+from .brush import Colour, Part
+from .geometry import box, disc
+
+Parts = list[Part]
 
 GLASS, TYRE, CREAM = (150, 204, 240), (36, 36, 44), (252, 244, 224)
 TRUNK, SHINE = (124, 84, 52), (255, 255, 255)
 
 
-def _wheels(*places, r=0.1, ratio=2.2):
+def _wheels(*places: float, r: float = 0.1, ratio: float = 2.2) -> Parts:
     return [(disc(r, r * ratio, u, r * ratio, 12), TYRE) for u in places]
 
 
-def _windows(n, v0, v1, fill=GLASS, wide=0.5):
+def _windows(n: int, v0: float, v1: float, fill: Colour = GLASS, wide: float = 0.5) -> Parts:
     return [(box(-0.44 + 0.88 * i / n, v0, -0.44 + 0.88 * (i + wide) / n, v1), fill) for i in range(n)]
 
 
-def _building(windows, *top):
+def _building(windows: int, *top: Part) -> Parts:
     return [
         (box(-0.5, 0, 0.5, 0.86), 1.0), (box(-0.5, 0, 0.5, 0.1), 0.7), (box(-0.52, 0.82, 0.52, 0.9), 0.6),
         *_windows(windows, 0.46, 0.7), (box(-0.06, 0, 0.06, 0.36), (70, 62, 70)), *top,
     ]  # fmt: skip
 
 
-def _cottage(wall=CREAM):
+def _cottage(wall: Colour = CREAM) -> Parts:
     return [
         (box(-0.44, 0, 0.44, 0.55), wall),
         (np.array([(-0.56, 0.5), (0.56, 0.5), (0.26, 1.0), (-0.26, 1.0)]), 1.0),
@@ -39,7 +42,7 @@ def _cottage(wall=CREAM):
 
 _BOWL = [(0.5 * np.cos(a), 0.7 - 0.36 * np.sin(a)) for a in np.linspace(np.pi, 0, 14)]
 _BAYS = np.linspace(-0.36, 0.36, 7)
-SPRITES = {
+SPRITES: dict[str, tuple[float, Parts]] = {
     "plane": (0.5, [
         (np.array([(-0.5, 0.9), (-0.36, 0.9), (-0.22, 0.5), (-0.46, 0.5)]), 0.8),
         (disc(0.5, 0.19, 0, 0.42, 20), 1.0), (disc(0.46, 0.08, 0, 0.32, 16), 0.75),

@@ -6,17 +6,21 @@ along its heading, v across it towards the light, both within half a unit. The f
 
 import numpy as np
 
-from .brush import box, disc
+from .brush import Part
+from .geometry import box, disc
+
+Parts = list[Part]
 
 GLASS, TYRE, CREAM, LAWN, DECK = (38, 50, 66), (28, 28, 30), (236, 232, 220), (78, 126, 58), (196, 172, 136)
 
 
-def _mirrored(*points):
+def _mirrored(*points: tuple[float, float]) -> np.ndarray:
+    """Outline of a shape that is the same on both sides of its heading, from the points of one side."""
     return np.array(points + tuple((u, -v) for u, v in reversed(points)))
 
 
-def _roof():
-    """A flat roof: parapet, sunlit edge, surface and plant."""
+def _flat_roof() -> Parts:
+    """Parapet, sunlit edge, surface and plant."""
     return [
         (box(-0.5, -0.5, 0.5, 0.5), 0.7), (box(-0.5, 0.38, 0.5, 0.5), 1.35),
         (box(-0.48, -0.4, 0.48, 0.4), 1.0), (box(-0.34, -0.2, -0.2, 0.12), 0.72),
@@ -25,15 +29,15 @@ def _roof():
     ]  # fmt: skip
 
 
-def _gable():
+def _gable_roof() -> Parts:
     return [
         (box(-0.5, -0.5, 0.5, 0.5), 0.66), (box(-0.5, 0, 0.5, 0.5), 1.12),
         (box(-0.5, -0.04, 0.5, 0.04), 1.5), (box(0.18, -0.34, 0.3, -0.2), 0.4),
     ]  # fmt: skip
 
 
-def _hip():
-    c = 0.24
+def _hip_roof() -> Parts:
+    c = 0.24  # half the length of the ridge
     return [
         (box(-0.5, -0.5, 0.5, 0.5), 0.62), (np.array([(-0.5, 0.5), (0.5, 0.5), (c, 0), (-c, 0)]), 1.18),
         (np.array([(0.5, -0.5), (0.5, 0.5), (c, 0)]), 0.92),
@@ -41,7 +45,7 @@ def _hip():
     ]  # fmt: skip
 
 
-SPRITES = {
+SPRITES: dict[str, Parts] = {
     "plane": [
         (
             _mirrored(
@@ -103,8 +107,8 @@ SPRITES = {
         (disc(), 0.62), (disc(0.47, 0.47, 0.0, 0.03), 1.0), (disc(0.36, 0.34, 0.02, 0.1), 1.35),
         (disc(0.24, 0.22, 0.01, 0.02), 1.05), (box(-0.03, -0.5, 0.03, 0.0), 0.6),
     ],
-    "house": _hip(), "villa": _hip(), "cabin": _gable(), "barn": _gable(), "terminal": _roof(),
-    "school": _roof(), "hotel": _roof(), "shop": _roof(), "station": _gable(),
+    "house": _hip_roof(), "villa": _hip_roof(), "cabin": _gable_roof(), "barn": _gable_roof(), "terminal": _flat_roof(),
+    "school": _flat_roof(), "hotel": _flat_roof(), "shop": _flat_roof(), "station": _gable_roof(),
     "warehouse": [
         (box(-0.5, -0.5, 0.5, 0.5), 0.75),
         *[(box(-0.5 + i / 4, -0.48, -0.37 + i / 4, 0.48), 1.2) for i in range(4)],

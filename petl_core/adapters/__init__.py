@@ -11,7 +11,7 @@ A new method is a file with a :class:`~petl_core.adapters.base.Method` and a lin
         '''Scale the frozen image embedding.'''
 
         title = "Scaled CLIP"                                # in tables and figures
-        parameters = 512                                     # on ViT-B/32
+        parameter_count = 512                                # on ViT-B/32
 
         def __init__(self, clip, options):
             super().__init__(clip, options)

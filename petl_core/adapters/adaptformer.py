@@ -37,7 +37,7 @@ class AdaptFormer(Method):
     """
 
     title = "AdaptFormer"
-    parameters = 165_248
+    parameter_count = 165_248
     Options = AdaptFormerOptions
 
     def __init__(self, clip: nn.Module, options: AdaptFormerOptions):

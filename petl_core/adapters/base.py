@@ -30,12 +30,12 @@ class Method(nn.Module):
 
     Attributes:
         title: its name in tables and figures.
-        parameters: how many it trains on ViT-B/32 with default options; None where no count is fixed.
+        parameter_count: how many it trains on ViT-B/32 with default options; None where no count is fixed.
         Options: a dataclass of its options, each with a default.
     """
 
     title: str
-    parameters: int | None = None
+    parameter_count: int | None = None
     Options = NoOptions
 
     def __init__(self, clip: nn.Module, options):

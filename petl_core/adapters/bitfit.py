@@ -13,7 +13,7 @@ class BitFit(Method):
     """
 
     title = "BitFit"
-    parameters = 171_008
+    parameter_count = 171_008
 
     def __init__(self, clip: nn.Module, options: NoOptions):
         super().__init__(clip, options)

@@ -73,7 +73,7 @@ class Convpass(Method):
     """
 
     title = "Convpass"
-    parameters = 136_064
+    parameter_count = 136_064
     Options = ConvpassOptions
 
     def __init__(self, clip: nn.Module, options: ConvpassOptions):

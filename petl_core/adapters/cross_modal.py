@@ -65,7 +65,7 @@ class CrossModalAdapter(Method):
     """
 
     title = "Cross-Modal Adapter"
-    parameters = 163_168
+    parameter_count = 163_168
     Options = CrossModalOptions
 
     def __init__(self, clip: nn.Module, options: CrossModalOptions):

@@ -120,7 +120,7 @@ class FocusAdapter(SideMethod):
     """
 
     title = "Focus-Adapter"
-    parameters = 1_284_876
+    parameter_count = 1_284_876
     Options = FocusOptions
 
     def __init__(self, clip: nn.Module, options: FocusOptions):

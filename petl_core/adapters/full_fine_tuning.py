@@ -12,7 +12,7 @@ class FullFineTuning(Method):
     """
 
     title = "Full fine-tuning"
-    parameters = 151_277_312
+    parameter_count = 151_277_312
 
     def __init__(self, clip: nn.Module, options: NoOptions):
         super().__init__(clip, options)

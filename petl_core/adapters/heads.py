@@ -32,7 +32,7 @@ class LinearProbe(SideMethod):
     """
 
     title = "Linear probe"
-    parameters = 1_050_624
+    parameter_count = 1_050_624
     Options = LinearProbeOptions
 
     def __init__(self, clip: nn.Module, options: LinearProbeOptions):
@@ -73,7 +73,7 @@ class CLIPAdapter(SideMethod):
     """
 
     title = "CLIP-Adapter"
-    parameters = 524_288
+    parameter_count = 524_288
     Options = CLIPAdapterOptions
 
     def __init__(self, clip: nn.Module, options: CLIPAdapterOptions):

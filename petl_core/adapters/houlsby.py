@@ -47,7 +47,7 @@ class HoulsbyAdapter(Method):
     """
 
     title = "Adapter"
-    parameters = 165_248
+    parameter_count = 165_248
     Options = HoulsbyOptions
 
     def __init__(self, clip: nn.Module, options: HoulsbyOptions):

@@ -50,7 +50,7 @@ class LoRA(Method):
     """
 
     title = "LoRA"
-    parameters = 245_760
+    parameter_count = 245_760
     Options = LoRAOptions
 
     def __init__(self, clip: nn.Module, options: LoRAOptions):

@@ -79,7 +79,7 @@ class LST(SideMethod):
     """
 
     title = "LST"
-    parameters = 3_411_704
+    parameter_count = 3_411_704
     Options = LSTOptions
 
     def __init__(self, clip: nn.Module, options: LSTOptions):

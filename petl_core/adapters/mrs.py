@@ -59,7 +59,7 @@ class MRSAdapter(Method):
     """
 
     title = "MRS-Adapter"
-    parameters = 161_088
+    parameter_count = 161_088
     Options = MRSOptions
 
     def __init__(self, clip: nn.Module, options: MRSOptions):

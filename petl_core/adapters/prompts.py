@@ -58,7 +58,7 @@ class CoOp(Method):
     """
 
     title = "CoOp"
-    parameters = 8_192
+    parameter_count = 8_192
     Options = CoOpOptions
 
     def __init__(self, clip: nn.Module, options: CoOpOptions):
@@ -96,7 +96,7 @@ class VPT(Method):
     """
 
     title = "VPT"
-    parameters = 460_800
+    parameter_count = 460_800
     Options = VPTOptions
 
     def __init__(self, clip: nn.Module, options: VPTOptions):
@@ -123,7 +123,7 @@ class VLPrompt(Method):
     """VPT in the image tower beside CoOp in the text tower; 468,992 parameters on ViT-B/32."""
 
     title = "VL-Prompt"
-    parameters = 468_992
+    parameter_count = 468_992
     Options = VLPromptOptions
 
     def __init__(self, clip: nn.Module, options: VLPromptOptions):

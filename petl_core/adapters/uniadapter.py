@@ -63,7 +63,7 @@ class UniAdapter(Method):
     """
 
     title = "UniAdapter"
-    parameters = 550_412
+    parameter_count = 550_412
     Options = UniAdapterOptions
 
     def __init__(self, clip: nn.Module, options: UniAdapterOptions):

@@ -7,4 +7,4 @@ class ZeroShot(SideMethod):
     """The frozen CLIP (Radford et al., ICML 2021)."""
 
     title = "Zero-shot CLIP"
-    parameters = 0
+    parameter_count = 0

@@ -1,14 +1,17 @@
 """The default data sets: small captioned aerial scenes and ground-level twins, drawn when first asked for by name.
 
-``-tiny`` ones take seconds and serve as tests; the others make the default study.
+The ``-tiny`` ones take seconds and serve as tests; the others make the default study.
 """
 
 from pathlib import Path
+from typing import Any
 
-from petl_core import data
+from petl_core.data.loading import load
+from petl_core.data.split import RetrievalData
 from petl_core.paths import resolve
 
-DRAWN = {
+# By name, what ``drawn_scenes.write`` is asked for. Another set is a line here, or a command (see data/README.md).
+DRAWN: dict[str, dict[str, Any]] = {
     "scenes": {"domain": "aerial", "train": 800, "test": 300},
     "scenes-tiny": {"domain": "aerial", "train": 160, "test": 48},
     "scenes-natural": {"domain": "natural", "train": 6000, "test": 300},
@@ -16,10 +19,20 @@ DRAWN = {
 }
 
 
-def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -> data.RetrievalData:
-    """A data set by name or path, as :func:`petl_core.data.load`; a default one is drawn if it is not there."""
+def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -> RetrievalData:
+    """Read a data set as :func:`petl_core.data.load`; one of the default ones is drawn if it is not there.
+
+    Args:
+        name: name or path of the data set.
+        root: folder of data sets; a relative one starts at the project's root.
+        progress: show a bar while drawing.
+
+    Raises:
+        DataError: anything is missing or broken.
+        ValueError: the folder of a default set was drawn with other settings.
+    """
     if name in DRAWN:
         import drawn_scenes  # only where something is drawn
 
         drawn_scenes.write(resolve(root), name, **DRAWN[name], progress=progress)
-    return data.load(name, resolve(root))
+    return load(name, resolve(root))

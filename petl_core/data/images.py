@@ -12,7 +12,11 @@ WIDE_MODES = {"I", "F"}  # 32-bit pixels; 16-bit modes are named "I;16..."
 
 
 def read_image(path: str | Path) -> Image.Image:
-    """The image as RGB, its first frame if it has several. Raises DataError where it cannot be read whole."""
+    """Read an image as RGB, its first frame if it has several.
+
+    Raises:
+        DataError: it is missing, cannot be read whole, is too large, or has pixels wider than 8 bits.
+    """
     path = Path(path)
     if not os.path.isfile(path):
         problem = "is a folder, not an image" if os.path.isdir(path) else "image is missing"

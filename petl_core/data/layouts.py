@@ -1,48 +1,62 @@
 """The two layouts on disk, read into one list of entries a split: images and their captions, as written.
 
-They are the PE-RSITR release's (`NAME_precomp/` with caption and file-name lists) and the original distributions'
-`dataset_NAME.json`; data/README.md shows both.
+They are the PE-RSITR release's (``NAME_precomp/`` with caption and file-name lists) and the original distributions'
+``dataset_NAME.json``; data/README.md shows both.
 """
-
-from __future__ import annotations
 
 import json
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from petl_core.data.errors import broken
 from petl_core.paths import resolve
 
 CAPTIONS_PER_IMAGE = 5  # the release's lists; the JSON layout takes any number
 RELEASE_FILES = ("train_filename.txt", "train_caps.txt", "test_filename.txt", "test_caps.txt")
-SPLIT_OF = {"train": "train", "val": "train", "restval": "train", "test": "test"}
+SPLIT_OF = {"train": "train", "val": "train", "restval": "train", "test": "test"}  # splits of the JSON layout
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
+    """An image of a data set as listed."""
+
     where: str  # file and line (or JSON entry), for messages
     name: str  # image file name
-    captions: list[str]
+    captions: list[str]  # stripped; some may be blank
 
 
 def locate(name: Path, root: Path) -> Path:
-    """The release's folder or the JSON file; a relative path is looked for under ``root``, then the project's root."""
+    """Find a data set.
+
+    Args:
+        name: of the data set, or a path of its folder or JSON file without their usual prefix and suffix or with them;
+            a relative one is looked for under ``root``, then under the project's root.
+        root: folder of data sets.
+
+    Returns:
+        The release's folder, or the JSON file.
+
+    Raises:
+        DataError: nothing there, or a folder in neither layout.
+    """
     names = (f"{name.name}_precomp", name.name, f"dataset_{name.name}.json")
-    found = find((root / name).parent, *names) or find(resolve(name).parent, *names)
+    found = find_child((root / name).parent, *names) or find_child(resolve(name).parent, *names)
     if found is None:
         remedy = "data/README.md says where to get the data sets and how to lay them out"
         raise broken((root / name).parent, f"holds none of {', '.join(names)}", remedy)
     if not found.is_dir() or any((found / file).exists() for file in RELEASE_FILES):
         return found
-    inside = find(found, f"dataset_{plain_name(found.name)}.json", "dataset.json")
+    inside = find_child(found, f"dataset_{plain_name(found.name)}.json", "dataset.json")
     if inside is None:
         remedy = "data/README.md shows the two layouts that can be read"
         raise broken(found, f"holds neither {', '.join(RELEASE_FILES)} nor a dataset_NAME.json", remedy)
     return inside
 
 
-def find(folder: Path, *names: str) -> Path | None:
-    """The first of these names in the folder, whatever its case: distributions spell RSITMD and rsitmd."""
+def find_child(folder: Path, *names: str) -> Path | None:
+    """The first of these names in a folder, whatever its case: distributions spell RSITMD and rsitmd."""
     if not folder.is_dir():
         return None
     children = {child.name.lower(): child for child in sorted(folder.iterdir())}
@@ -50,11 +64,15 @@ def find(folder: Path, *names: str) -> Path | None:
 
 
 def plain_name(name: str) -> str:
-    """rsicd_precomp, dataset_rsicd, RSICD_captions -> rsicd."""
+    """A data set's name without what layouts add to it.
+
+    >>> plain_name("rsicd_precomp"), plain_name("dataset_rsicd"), plain_name("RSICD_captions")
+    ('rsicd', 'rsicd', 'rsicd')
+    """
     return re.sub(r"^dataset_|[_-](precomp|captions?)$", "", name.lower())
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     if not file.is_file():
         problem = "is a folder, not a file" if file.is_dir() else "file is missing"
         raise broken(file, problem, "data/README.md shows the layout")
@@ -66,23 +84,36 @@ def _text(file: Path) -> str:
         raise broken(f"{file}:{line}", "is not UTF-8", "Save the file as UTF-8") from error
 
 
-def lines_of(file: Path) -> list[str]:
-    """Stripped lines. Only a line feed ends one: captions may hold what else splitlines cuts at."""
-    text = _text(file)
+def read_lines(file: Path) -> list[str]:
+    """The stripped lines of a text file.
+
+    Raises:
+        DataError: it is missing or not UTF-8.
+    """
+    # Only a line feed ends a line: captions may hold what else str.splitlines cuts at.
+    text = _read_text(file)
     return [line.strip() for line in text.removesuffix("\n").split("\n")] if text else []
 
 
 def release_entries(folder: Path, split: str) -> list[Entry]:
+    """The images of a split, "train" or "test", in the layout of the PE-RSITR release.
+
+    Raises:
+        DataError: a list is missing, or the two do not fit each other.
+    """
     names_file, captions_file = folder / f"{split}_filename.txt", folder / f"{split}_caps.txt"
-    names, captions = lines_of(names_file), lines_of(captions_file)
+    names, captions = read_lines(names_file), read_lines(captions_file)
+
+    # In train a name stands once, in test once for each of its captions.
+    step = CAPTIONS_PER_IMAGE if split == "test" else 1
     if split == "test":
         _check_runs(names_file, names)
-    step = CAPTIONS_PER_IMAGE if split == "test" else 1  # lines a name
     expected = len(names) // step * CAPTIONS_PER_IMAGE
     if len(captions) != expected:
         where = f"{captions_file}:{min(len(captions), expected) + 1}"
         problem = f"{len(captions)} captions, but {names_file.name} needs {expected} (5 an image)"
         raise broken(where, problem, "Make the two lists of one release agree")
+
     groups = zip(*[iter(captions)] * CAPTIONS_PER_IMAGE, strict=True)
     return [
         Entry(f"{names_file}:{i * step + 1}", name, list(group))
@@ -91,7 +122,7 @@ def release_entries(folder: Path, split: str) -> list[Entry]:
 
 
 def _check_runs(file: Path, names: list[str]) -> None:
-    """In the release's test list each name stands five times in a row, once a caption."""
+    """Check that each name of a test list stands five times in a row, once a caption."""
     for i, name in enumerate(names):
         if name != names[i - i % CAPTIONS_PER_IMAGE]:
             problem = f"{name!r} breaks a run of {CAPTIONS_PER_IMAGE} equal names"
@@ -103,7 +134,12 @@ def _check_runs(file: Path, names: list[str]) -> None:
 
 
 def json_entries(file: Path) -> dict[str, list[Entry]]:
-    text = _text(file)
+    """The images of both splits, "train" and "test", in the layout of the original distributions.
+
+    Raises:
+        DataError: the file is no such JSON.
+    """
+    text = _read_text(file)
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -122,7 +158,8 @@ def json_entries(file: Path) -> dict[str, list[Entry]]:
     return entries
 
 
-def _field(holder: object, key: str, kind: type, where: str):
+def _field(holder: object, key: str, kind: type[T], where: str) -> T:
+    """The value of a key, which must be there and of a kind."""
     value = holder.get(key) if isinstance(holder, dict) else None
     if not isinstance(value, kind):
         raise broken(where, f"lacks {key!r} ({kind.__name__})", "data/README.md shows the JSON layout")

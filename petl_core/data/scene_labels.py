@@ -15,7 +15,7 @@ from string import Formatter
 
 import numpy as np
 
-from petl_core.data import Split
+from petl_core.data.split import Split
 from petl_core.validation import ConfigError
 
 TEMPLATE = "a satellite photo of {scene}: {caption}"
@@ -24,17 +24,21 @@ TEST_MODES = ("none", "oracle", "predicted")
 
 
 def check_template(template: str) -> None:
-    """Raise :class:`ConfigError` unless the template has {scene} and {caption}, once each, and no other field."""
+    """Check that a template has {scene} and {caption}, once each, and no other field.
+
+    Raises:
+        ConfigError: it has not.
+    """
     try:
-        fields = [field for field in Formatter().parse(template) if field[1] is not None]
+        fields = [field[1:] for field in Formatter().parse(template) if field[1] is not None]
     except ValueError as error:
         raise ConfigError(f"scene template {template!r}: {error}") from error
-    plain = all(not specification and not conversion for _, _, specification, conversion in fields)
-    if sorted(name for _, name, _, _ in fields) != ["caption", "scene"] or not plain:
+    plain = all(not specification and not conversion for _, specification, conversion in fields)
+    if sorted(str(name) for name, _, _ in fields) != ["caption", "scene"] or not plain:
         raise ConfigError(f"scene template {template!r} must hold {{scene}} and {{caption}}, once each, and no other")
 
 
-def augment(split: Split, template: str = TEMPLATE) -> list[str]:
+def labelled_captions(split: Split, template: str = TEMPLATE) -> list[str]:
     """The M captions, each joined by the label of its image; unchanged where the image has none.
 
     Raises:
@@ -44,14 +48,14 @@ def augment(split: Split, template: str = TEMPLATE) -> list[str]:
     return _join(split.captions, [split.scenes[image] for image in split.image_of], template)
 
 
-def choose(rows: Sequence, probability: float, generator: np.random.Generator) -> np.ndarray:
-    """Which captions of a batch, rows (B,), take their augmented form: (B,) bool, drawn independently."""
-    return generator.random(len(rows)) < probability
+def draw_labelled(count: int, probability: float, generator: np.random.Generator) -> np.ndarray:
+    """Which captions of a batch take their labelled form: (count,) bool, drawn independently."""
+    return generator.random(count) < probability
 
 
-def seen_classes(train: Split) -> list[str]:
+def scene_classes(split: Split) -> list[str]:
     """The C distinct scene labels of a split, in alphabetical order."""
-    return sorted({scene for scene in train.scenes if scene is not None})
+    return sorted({scene for scene in split.scenes if scene is not None})
 
 
 def class_prompts(classes: Sequence[str]) -> list[str]:
@@ -75,15 +79,15 @@ def predict_scenes(text_embeddings: np.ndarray, class_embeddings: np.ndarray, cl
     return [classes[i] for i in (text_embeddings @ class_embeddings.T).argmax(axis=1)]
 
 
-def test_captions(
+def test_queries(
     split: Split, mode: str, template: str, predict: Callable[[Sequence[str]], Sequence[str]]
 ) -> list[str]:
-    """The M queries of a test split in one of ``TEST_MODES``.
+    """The M captions of a test split as queries, in one of ``TEST_MODES``.
 
     Args:
         split: whose scenes are looked at in mode "oracle" alone.
         mode: "none", "oracle" or "predicted".
-        template: see :func:`check_template`.
+        template: how scene and caption are joined.
         predict: captions (M,) -> their labels (M,), from the texts alone; called in mode "predicted" alone.
 
     Raises:
@@ -93,13 +97,14 @@ def test_captions(
     if mode == "none":
         return list(split.captions)
     if mode == "oracle":
-        return augment(split, template)
+        return labelled_captions(split, template)
     if mode == "predicted":
         return _join(split.captions, predict(split.captions), template)
     raise ConfigError(f"scene test mode {mode!r} must be one of {', '.join(TEST_MODES)}")
 
 
 def _join(captions: Sequence[str], scenes: Sequence[str | None], template: str) -> list[str]:
+    """Each caption with its scene, as it stands where that is None."""
     return [
         caption if scene is None else template.format(scene=scene, caption=caption)
         for caption, scene in zip(captions, scenes, strict=True)

@@ -1,18 +1,17 @@
 """Scene labels, read off file names by each data set's own rule."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
 from petl_core.data.errors import broken
-from petl_core.data.layouts import lines_of
+from petl_core.data.layouts import read_lines
 
 UCM_CLASSES = (
     "agricultural", "airplane", "baseballdiamond", "beach", "buildings", "chaparral", "denseresidential",
     "forest", "freeway", "golfcourse", "harbor", "intersection", "mediumresidential", "mobilehomepark",
     "overpass", "parkinglot", "river", "runway", "sparseresidential", "storagetanks", "tenniscourt",
 )  # fmt: skip
+NAMED_BY_SCENE = ("rsicd", "rsitmd", "ucm", "scenes")  # data sets whose file names are known to name the scene
 SCENE_WORDS = {
     "bareland": "bare land",
     "baseballdiamond": "baseball diamond",
@@ -29,10 +28,14 @@ SCENE_WORDS = {
 }
 
 
-def words_of(file: Path) -> dict[str, str]:
-    """The optional table `prefix<TAB>words` beside the captions; empty without one."""
+def read_scene_words(file: Path) -> dict[str, str]:
+    """Read the optional table of ``prefix<TAB>words`` lines beside the captions; empty without one.
+
+    Raises:
+        DataError: a line is no such pair.
+    """
     words: dict[str, str] = {}
-    for i, line in enumerate(lines_of(file) if file.exists() else [], start=1):
+    for i, line in enumerate(read_lines(file) if file.exists() else [], start=1):
         prefix, _, scene = (part.strip() for part in line.partition("\t"))
         if not (prefix and scene):
             remedy = "Write one such pair a line, no blank lines"
@@ -42,17 +45,36 @@ def words_of(file: Path) -> dict[str, str]:
 
 
 def scene_of(stem: str, data_set: str, words: dict[str, str]) -> str | None:
-    """An image's scene in words, or None: read off its file name by the data set's own rule, not guessed."""
-    if data_set.startswith("ucm"):
-        number = int(stem) if re.fullmatch("[0-9]{1,4}", stem) else 0
-        prefix = UCM_CLASSES[(number - 1) // 100] if 1 <= number <= 100 * len(UCM_CLASSES) else None
-    else:
-        match = re.fullmatch(r"(.*[^\d_].*)_\d+", stem)
-        prefix = match[1] if match else None
+    """An image's scene in words, read off its file name by the data set's own rule, never guessed.
+
+    >>> scene_of("denseresidential_12", "rsicd", {}), scene_of("101", "ucm", {}), scene_of("00923", "rsicd", {})
+    ('dense residential', 'airplane', None)
+
+    Args:
+        stem: the file name without its suffix.
+        data_set: plain name of the data set.
+        words: scenes by prefix of the file name; they go before the usual ones.
+
+    Returns:
+        The scene, or None where the name tells none.
+    """
+    prefix = _ucm_class(stem) if data_set.startswith("ucm") else _prefix(stem)
     if prefix is None:
         return None
     if prefix in words:
         return words[prefix]
-    if data_set.startswith(("rsicd", "rsitmd", "ucm", "scenes")):
+    if data_set.startswith(NAMED_BY_SCENE):
         return SCENE_WORDS.get(prefix, re.sub(r"[_-]+", " ", prefix))
     return None
+
+
+def _ucm_class(stem: str) -> str | None:
+    """UCM numbers its images: a hundred of each class, in alphabetical order."""
+    number = int(stem) if re.fullmatch("[0-9]{1,4}", stem) else 0
+    return UCM_CLASSES[(number - 1) // 100] if 1 <= number <= 100 * len(UCM_CLASSES) else None
+
+
+def _prefix(stem: str) -> str | None:
+    """What stands before a trailing ``_number``, unless it is itself a number."""
+    match = re.fullmatch(r"(.*[^\d_].*)_\d+", stem)
+    return match[1] if match else None

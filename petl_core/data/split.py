@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from petl_core.files import sha256_of_all
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -23,11 +25,22 @@ class Split:
 
     @property
     def captions_per_image(self) -> np.ndarray:
-        """(N,) int64."""
+        """(N,) int64, how many captions each image has."""
         return np.bincount(self.image_of, minlength=len(self.images))
 
     def subset(self, images: Sequence[int] | np.ndarray) -> Split:
-        """The images at these distinct indices, in this order, and their captions, in their old order."""
+        """Some of the images with their captions.
+
+        Args:
+            images: distinct indices of images.
+
+        Returns:
+            The images in this order, and their captions in their old order.
+
+        Raises:
+            IndexError: an index out of range.
+            ValueError: an index that stands twice.
+        """
         chosen = np.asarray(images, dtype=np.int64)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.images):
             raise IndexError(f"image indices must lie in 0 .. {len(self.images) - 1}")
@@ -54,24 +67,36 @@ class RetrievalData:
     test: Split
 
     def fingerprint(self) -> str:
-        """sha256 of file names, scenes, captions and splits; neither pixels nor the folder's place enter."""
+        """Digest of file names, scenes, captions and splits; neither pixels nor the folder's place enter."""
         content = [self._listing(split) for split in (self.train, self.test)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def image_sizes(self) -> str:
-        """sha256 of the image files' sizes in bytes: tells redrawn or re-encoded images of the same names apart."""
-        sizes = [path.stat().st_size for split in (self.train, self.test) for path in split.images]
-        return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    def image_digest(self) -> str:
+        """Digest of the content of all image files, in the order of the splits; cheap to ask again.
 
-    def _listing(self, split: Split) -> list:
+        Raises:
+            OSError: an image file is missing.
+        """
+        return sha256_of_all([*self.train.images, *self.test.images])
+
+    def _listing(self, split: Split) -> list[object]:
         names = ["/".join(path.relative_to(self.root).parts[1:]) for path in split.images]
         return [names, split.scenes, split.captions, split.image_of.tolist()]
 
 
 def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
-    """(training, validation): a seeded, image-level, disjoint split; both keep the order of the files.
+    """Split validation off a training split, by image; an image without captions always stays in training.
 
-    An image without captions can be no query's answer, so it always stays in the training part.
+    Args:
+        train: the training split as released.
+        fraction: how many of the captioned images are held out, between 0 and 1.
+        seed: the same seed holds out the same images.
+
+    Returns:
+        Training and validation, disjoint; both keep the order of the files.
+
+    Raises:
+        ValueError: a fraction out of range, or too few images.
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
@@ -85,5 +110,9 @@ def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tupl
 
 
 def caption_key(caption: str) -> str:
-    """Captions with equal keys are one to CLIP: its tokeniser lower-cases and collapses white space."""
+    """What CLIP's tokeniser sees of a caption: lower case, white space collapsed.
+
+    >>> caption_key(" Two  Ponds .") == caption_key("two ponds .")
+    True
+    """
     return " ".join(caption.lower().split())

@@ -1,183 +1,127 @@
-"""Ablations: finished runs grouped by the few settings that one varies, as tables with intervals.
+"""An ablation: finished runs by the few settings that one varies, as a table, differences and a caption."""
 
-A factor is a field of :class:`~petl_core.config.RunConfig`, an option of the method, or one of
-
-terms      which terms of HMMC have a weight, in words
-queries    how test captions take scene labels: see :func:`labelled`
-
-``train_images`` is the number of images that were trained on, where the field may say 0 for all. An untrained run has
-no factors, and a setting that another one switches off, such as the warm-up of a queue of size 0, is None.
-"""
-
-import dataclasses
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from petl_core.adapters import METHODS
-from petl_core.config import RunConfig
-from petl_core.evaluation import comparison
-from petl_core.evaluation.comparison import Groups
-from petl_core.plots import figures
-from petl_core.runs.experiment import Run
-
-TERMS = {"w_cross": "image–text", "w_image": "image–image", "w_text": "text–text"}
-QUERIES = {"none": "no label", "predicted": "predicted label", "oracle": "oracle label (LEAK)"}
-SWITCHES = {"queue_warmup": "queue_size", "queue_weight": "queue_size", "scene_template": "scene_probability"}
-NAMES = {**figures.METHODS, "infonce": "InfoNCE"}
+from petl_core.evaluation import captions, comparison
+from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
+from petl_core.evaluation.grouping import Group, Key, choose_learning_rates, differing_fields, group_runs
+from petl_core.evaluation.names import describe, method_title
+from petl_core.evaluation.queue_drift import queue_drift
+from petl_core.runs.folder import Failure, Run
 
 
-@dataclass(frozen=True)
-class Labelled(Run):
-    """A finished run by its test with labelled queries, "predicted" or "oracle", the latter a LEAK."""
+class Ablation:
+    """Runs grouped by factors (:mod:`petl_core.evaluation.factors`)::
 
-    mode: str
+        ablation = Ablation(runs, ["queue_size", "queue_weight"])
+        ablation.table  # a row a group: key, a column a factor, parameters, seeds, metrics with intervals
+        ablation.readable_table()
+        ablation.differences()  # of every group to the first trained one
+        plots.ablation.plot_lines(ablation, {"queue_size": "queue size"}, hue="queue_weight")
 
-    @property
-    def test_hits(self) -> np.ndarray:
-        return np.load(self.folder / f"test_hits_{self.mode}.npy")
+    Of several learning rates the one with the best validation mR is kept, unless the rate is itself a factor. An
+    untrained run has no factors: it is a group by itself.
 
-
-def labelled(run: Run) -> list[Labelled]:
-    """A run's tests with predicted and with the oracle's labels; none for a run that was trained without labels."""
-    modes = [mode for mode in ("predicted", "oracle") if mode in run.metrics["scene_scores"]]
-    return [Labelled(run.folder, run.config, run.metrics, mode) for mode in modes]
-
-
-def value(run: Run, factor: str):
-    """A factor's value in a run; None in an untrained run, or where another setting switches it off.
-
-    Raises:
-        ValueError: the run's method has no such option, nor its configuration such a field.
-    """
-    config = run.config
-    options = METHODS[config.method].Options(**config.method_options)
-    if not config.epochs or (factor in SWITCHES and not getattr(config, SWITCHES[factor])):
-        return None
-    if factor == "terms":
-        return " + ".join(name for weight, name in TERMS.items() if getattr(config, weight))
-    if factor == "queries":
-        return QUERIES[run.mode if isinstance(run, Labelled) else "none"]
-    if factor == "train_images":
-        return run.metrics["images"]["train"]
-    for owner in (config, options):
-        if hasattr(owner, factor):
-            return getattr(owner, factor)
-    raise ValueError(f"{factor} is neither a field of RunConfig nor an option of {config.method}")
-
-
-def by_factors(runs: Iterable[Run], factors: Sequence[str]) -> Groups:
-    """Runs grouped by their factors, in the order given, each group's seeds ascending; untrained ones by themselves.
+    Args:
+        runs: finished ones, on one data set.
+        factors: fields of RunConfig, options of the method, "terms" or "queries".
+        failed: runs that were asked for and are missing; captions name them.
 
     Raises:
         ValueError: runs on different data, or runs of one group that differ in more than their seed.
     """
-    runs = list(runs)
-    comparison.check_one_data_set(runs)
-    groups: Groups = {}
-    for run in runs:
-        groups.setdefault(_name(run, factors), []).append(run)
-    for name, members in groups.items():
-        if varied := _varied([run.config for run in members], ["seed"]):
-            raise ValueError(f"{name}: runs differ in {', '.join(varied)}, which is none of the factors")
-        members.sort(key=lambda run: run.config.seed)
-    return groups
 
+    def __init__(self, runs: Iterable[Run], factors: Sequence[str], failed: Sequence[Failure] = ()):
+        self.factors = tuple(factors)
+        self.failed = tuple(failed)
+        self.runs = list(runs) if "learning_rate" in factors else choose_learning_rates(runs)
+        self.dataset = self.runs[0].config.dataset
+        self.groups = group_runs(self.runs, self._key)
+        self.names = {group.key: self._name(group.first) for group in self.groups}
+        self._method_titles = {run.config.method: method_title(run) for run in self.runs}
+        self.table = self._table()
 
-def conditions(groups: Groups, factors: Sequence[str]) -> str:
-    """What a caption must say of how its figures came about, settings that vary beside the factors included."""
-    runs = [run for members in groups.values() for run in members]
-    known = [*factors, "seed", *(TERMS if "terms" in factors else ())]
-    varied = _varied([run.config for run in runs if run.config.epochs], known)
-    beside = f"Beside the factors, runs differ in {', '.join(varied)}." if varied else "All else is equal."
-    return f"{comparison.conditions(runs)} {beside}"
+    def differences(self, *within: Sequence[str]) -> pd.DataFrame:
+        """:func:`comparison.differences` of every group to the first trained one, the reference.
 
+        With ``within``, to the first one that has the same of these factors; of several lists of factors, one after
+        the other, and untrained groups in the first round alone.
+        """
+        untrained = [group for group in self.groups if not group.is_trained]
+        frames = [comparison.differences([], [])]
+        for i, same in enumerate(within or [()]):
+            blocks: dict[Key, list[Group]] = {}
+            for group in self.groups:
+                if group.is_trained:
+                    blocks.setdefault(tuple(factor_value(group.first, factor) for factor in same), []).append(group)
+            for block in blocks.values():
+                compared = block if i else [*block, *untrained]
+                frames.append(comparison.differences(compared, block[:1]))
+        found = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+        return found.drop_duplicates(["key", "reference"], ignore_index=True)
 
-def table(groups: Groups, factors: Sequence[str]) -> pd.DataFrame:
-    """:func:`comparison.summary` with a column for each factor; groups are named in "configuration"."""
-    frame = comparison.summary(groups).rename(columns={"method": "configuration"})
-    for place, factor in enumerate(factors, start=1):
-        values = [value(members[0], factor) for members in groups.values()]
-        frame.insert(place, factor, pd.Series(values, dtype=object))
-    return frame
+    def drift(self) -> pd.DataFrame:
+        """:func:`queue_drift` of all runs."""
+        return queue_drift(self.runs, self.factors)
 
+    def caption(self, subject: str) -> str:
+        """Of the table: what it is about, how its figures came about, what varies beside the factors, what failed."""
+        known = ["seed", *(field for factor in self.factors for field in fields_of(factor, self.runs[0]))]
+        varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
+        beside = f"Beside the factors, runs differ in {', '.join(varied)}." if varied else "All else is equal."
+        conditions = f"{captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
+        return f"{self.dataset}: {subject}, {conditions}"
 
-def readable(frame: pd.DataFrame, factors: Sequence[str]) -> pd.DataFrame:
-    """A frame of :func:`table` to print: factors, then "value [low, high]" in percent."""
-    columns = {title(factor): frame[factor].map(text) for factor in factors}
-    untrained = frame[list(factors)].isna().all(axis=1)
-    columns[title(factors[0])] = columns[title(factors[0])].mask(untrained, frame["configuration"])
-    body = figures.readable(frame.assign(method=frame["configuration"])).drop(columns="Method")
-    return pd.concat([pd.DataFrame(columns), body], axis=1)
+    def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
+        """Of a frame of :meth:`differences`: what is compared, and what cannot be told apart."""
+        sentence = comparison.not_distinguishable(differences, self.names)
+        return f"{self.dataset}: paired mR differences (points) {subject}, 95% intervals. {sentence}"
 
+    def readable_table(self) -> pd.DataFrame:
+        """The table to print: factors, then "value [low, high]" in percent."""
+        columns = {
+            factor_title(factor): [self.value_name(factor, value) for value in self.table[factor]]
+            for factor in self.factors
+        }
+        first = columns[factor_title(self.factors[0])]
+        for i, key in enumerate(self.table["key"]):
+            if self.table.loc[i, list(self.factors)].isna().all():  # untrained, as a rule: it has but its name
+                first[i] = self.names[key]
+        metrics = comparison.readable_summary(self.table, self.names).drop(columns="Method")
+        return pd.concat([pd.DataFrame(columns), metrics], axis=1)
 
-def differences(groups: Groups, *within: Sequence[str]) -> pd.DataFrame:
-    """:func:`comparison.differences` of every group to the first trained one, the reference.
+    def readable_differences(self, differences: pd.DataFrame) -> pd.DataFrame:
+        """A frame of :meth:`differences` to print."""
+        return comparison.readable_differences(differences, self.names)
 
-    With ``within``, to the first one that has the same of these factors; of several lists of factors, one after the
-    other, and untrained groups in the first round alone.
-    """
-    untrained = {name: runs for name, runs in groups.items() if not runs[0].config.epochs}
-    frames = []
-    for i, same in enumerate(within or [()]):
-        blocks: dict[tuple, Groups] = {}
-        for name, runs in groups.items():
-            if name not in untrained:
-                blocks.setdefault(tuple(value(runs[0], factor) for factor in same), {})[name] = runs
-        for block in blocks.values():
-            frames.append(comparison.differences(block if i else {**block, **untrained}, [next(iter(block))]))
-    frames = frames or [comparison.differences({}, [])]
-    return pd.concat(frames, ignore_index=True).drop_duplicates(["Method", "Compared with"], ignore_index=True)
+    def value_name(self, factor: str, value: Any) -> str:
+        """A factor's value as tables and legends show it."""
+        return self._method_titles[value] if factor == "method" and value else format_value(factor, value)
 
+    def _key(self, run: Run) -> Key:
+        """Values of the factors; of an untrained run, its method behind them."""
+        values = tuple(factor_value(run, factor) for factor in self.factors)
+        return values if run.config.epochs else (*values, run.config.method)
 
-def drift(groups: Groups, factors: Sequence[str]) -> pd.DataFrame:
-    """How far each run's queue has drifted at the end: the rows of :func:`recycling.drift` with run and factors.
+    def _name(self, run: Run) -> str:
+        """Words stand for themselves, numbers follow their factor, a switch is named where it is on."""
+        parts = []
+        for factor in self.factors:
+            value = factor_value(run, factor)
+            if isinstance(value, bool):
+                parts += [factor_title(factor).lower()] if value else []
+            elif isinstance(value, (int, float)):
+                parts.append(f"{factor_title(factor).lower()} {format_value(factor, value)}")
+            elif value is not None:
+                parts.append(method_title(run) if factor == "method" else format_value(factor, value))
+        return " · ".join(parts) or describe(run)
 
-    ``age`` is the middle of an age range, in steps. Empty where no run has a queue.
-    """
-    frames = []
-    for run in (run for members in groups.values() for run in members):
-        ages = pd.DataFrame(run.metrics["history"][-1].get("drift", []))
-        frames.append(ages.assign(run=run.config.hash, **{factor: value(run, factor) for factor in factors}))
-    frame = pd.concat([frame for frame in frames if len(frame)] or [pd.DataFrame()], ignore_index=True)
-    return frame.assign(age=(frame["age_from"] + frame["age_to"]) / 2) if len(frame) else frame
-
-
-def title(factor: str) -> str:
-    """A factor as a column's title."""
-    return {"terms": "HMMC terms"}.get(factor, factor.replace("_", " ").capitalize())
-
-
-def text(value) -> str:
-    """A factor's value as tables and legends show it."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return f"{value:,}" if isinstance(value, int) else NAMES.get(value, value)
-
-
-def _name(run: Run, factors: Sequence[str]) -> str:
-    """A group's name: words stand for themselves, numbers follow their factor, a switch is named where it is on."""
-    values = {factor: value(run, factor) for factor in factors}
-    parts = []
-    for factor, found in values.items():
-        if isinstance(found, bool):
-            parts += [title(factor).lower()] if found else []
-        elif isinstance(found, str):
-            parts.append(text(found))
-        elif found is not None:
-            parts.append(f"{title(factor).lower()} {text(found)}")
-    return " · ".join(parts) if run.config.epochs else figures.label(run)
-
-
-def _varied(configs: Sequence[RunConfig], known: Sequence[str]) -> list[str]:
-    """Names of the fields and method options, but for ``known``, that are not the same in all configurations."""
-    flat = [{**dataclasses.asdict(config), **config.method_options, "method_options": None} for config in configs]
-    names = {name: None for fields in flat for name in fields if name not in known}
-    return [name for name in names if len({json.dumps(fields.get(name)) for fields in flat}) > 1]
+    def _table(self) -> pd.DataFrame:
+        frame = comparison.summary(self.groups)
+        for place, factor in enumerate(self.factors, start=1):
+            values = [factor_value(group.first, factor) for group in self.groups]
+            frame.insert(place, factor, pd.Series(values, dtype=object))
+        return frame

@@ -1,20 +1,25 @@
-"""CMER's parts, as the runs of a study switch them on."""
+"""CMER (arXiv:2501.10638) by its parts: what the runs of a study switch on."""
 
-from petl_core.runs.experiment import Run
+from petl_core.runs.folder import Run
 
-_ADDED = {
-    (False, False): "Focus-Adapter",
-    (True, False): "+ recycled negatives",
-    (False, True): "+ scene labels",
-    (True, True): "+ both",
+FOCUS_ALONE = ("focus",)
+RECYCLED = ("focus", "queue")
+PART_NAMES = {
+    ("zero_shot",): "Zero-shot CLIP",
+    ("without_focus",): "without focus",
+    FOCUS_ALONE: "Focus-Adapter",
+    RECYCLED: "+ recycled negatives",
+    ("focus", "scene_labels"): "+ scene labels",
+    ("focus", "queue", "scene_labels"): "+ both",
 }
 
 
-def part(run: Run) -> str:
-    """What a run adds to the Focus-Adapter (arXiv:2501.10638), or takes from it."""
+def added_parts(run: Run) -> tuple[str, ...]:
+    """What a run adds to the Focus-Adapter, or takes from it: a key of ``PART_NAMES``."""
     config = run.config
     if not config.epochs:
-        return "Zero-shot CLIP"
+        return ("zero_shot",)
     if not config.method_options.get("focus", True):
-        return "without focus"
-    return _ADDED[config.queue_size > 0, config.scene_probability > 0]
+        return ("without_focus",)
+    added = {"queue": config.queue_size > 0, "scene_labels": config.scene_probability > 0}
+    return ("focus", *(part for part, is_added in added.items() if is_added))

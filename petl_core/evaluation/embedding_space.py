@@ -3,26 +3,15 @@
 The modality gap is that of Liang et al., "Mind the Gap" (NeurIPS 2022).
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from petl_core.data import RetrievalData, Split
-from petl_core.evaluation.comparison import MINUS
-from petl_core.plots.figures import TWO_COLUMNS
-from petl_core.runs.experiment import Run, load_model
-from petl_core.training import encoding as training
+from petl_core.data import Split
+from petl_core.evaluation.names import MINUS
 
-# Colours and markers advance together; 8 and 7 have no common divisor, so 56 scenes differ.
-COLOURS = [colour for i, colour in enumerate(sns.color_palette("colorblind")) if i not in (7, 8)]  # no grey, no yellow
-MARKERS = "os^DvPX"
-NO_LABEL = "0.65"
+INTERVAL = (0.025, 0.975)  # quantiles of the bootstrap
 
 
 class Space(NamedTuple):
@@ -32,17 +21,8 @@ class Space(NamedTuple):
     texts: np.ndarray  # (M, d)
 
 
-def encode(run: Run, dataset: RetrievalData, data_root: str, device: str = "auto", progress: bool = True) -> Space:
-    """The test split as a finished run's model embeds it."""
-    frozen, model = load_model(run, data_root, device)
-    prepared = training.prepare(dataset.test, frozen, progress)
-    return Space(*training.embed(model, frozen, prepared, next(model.parameters()).device, progress))
-
-
-def compare(
-    before: Space, after: Space, split: Split, samples: int = 1000, seed: int = 0, level: float = 0.95
-) -> pd.DataFrame:
-    """One row a measure: its value ``before``, ``after`` and the ``change``, each with ``*_low`` and ``*_high``.
+def compare_spaces(before: Space, after: Space, split: Split, samples: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Modality gap and mean cosines before and after adaptation, with 95 % intervals.
 
     The modality gap is the distance between the mean image and the mean text; all other measures are mean cosines.
     An unmatched pair is an image and a caption of another image, even one that copies the image's own word for word.
@@ -52,21 +32,33 @@ def compare(
     Percentile intervals, from a bootstrap that resamples images together with their captions; the same resamples
     before and after, so the change is paired. The gap is a norm, which noise only lengthens: where it is near zero,
     its interval lies too high.
+
+    Args:
+        before: the split as zero-shot CLIP embeds it.
+        after: the split as the adapted model embeds it.
+        split: N images with M captions.
+        samples: resamples of the bootstrap.
+        seed: of the resamples.
+
+    Returns:
+        One row a ``measure``: its value ``before``, ``after`` and the ``change``, each with ``*_low`` and ``*_high``.
     """
+    # The first row of weights is the split itself, every other one a resample of its images.
     n_images = len(split.images)
     resamples = np.random.default_rng(seed).multinomial(n_images, np.full(n_images, 1 / n_images), size=samples)
     weights = np.vstack([np.ones(n_images), resamples])  # (1 + samples, N)
     draws = {"before": _measures(before, split, weights), "after": _measures(after, split, weights)}
     draws["change"] = draws["after"] - draws["before"]
+
     columns = {}
     for name, values in draws.items():  # (1 + samples, measures)
-        bounds = values.iloc[1:].quantile([(1 - level) / 2, (1 + level) / 2])
+        bounds = values.iloc[1:].quantile(INTERVAL)
         columns |= {name: values.iloc[0], f"{name}_low": bounds.iloc[0], f"{name}_high": bounds.iloc[1]}
     return pd.DataFrame(columns).dropna().rename_axis("measure").reset_index()
 
 
-def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of :func:`compare` for print: "value [low, high]"."""
+def readable_measures(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of :func:`compare_spaces` for print: "value [low, high]"."""
     columns = {"Measure": frame["measure"]}
     for name, form in (("before", ".3f"), ("after", ".3f"), ("change", "+.3f")):
         rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
@@ -76,7 +68,16 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_pairs(split: Split, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` images, or all if there are fewer, and one caption of each: two (P,) of indices, drawn at random."""
+    """Matched pairs at random, each of another image.
+
+    Args:
+        split: to draw from.
+        count: P, or fewer where there are fewer images with captions.
+        seed: of the draw.
+
+    Returns:
+        Indices of the images (P,) and of one caption of each (P,).
+    """
     rng = np.random.default_rng(seed)
     captions = rng.permutation(len(split.captions))
     images, first = np.unique(split.image_of[captions], return_index=True)
@@ -84,15 +85,23 @@ def draw_pairs(split: Split, count: int, seed: int) -> tuple[np.ndarray, np.ndar
     return images[chosen], captions[first[chosen]]
 
 
-def points(before: Space, after: Space, images: np.ndarray, captions: np.ndarray) -> np.ndarray:
-    """(2, 2, P, d): before and after, images and captions, of P matched pairs."""
+def stack_pairs(before: Space, after: Space, images: np.ndarray, captions: np.ndarray) -> np.ndarray:
+    """Embeddings of P matched pairs, (2, 2, P, d): before and after, images and captions."""
     return np.stack([np.stack([space.images[images], space.texts[captions]]) for space in (before, after)])
 
 
 def project_umap(points: np.ndarray, neighbours: int = 50, seed: int = 0) -> np.ndarray:
-    """(..., d) -> (..., 2): one UMAP of all points, by cosine, laid out from their principal components.
+    """One UMAP of all points, by cosine, laid out from their principal components.
 
     The same arguments give the same coordinates: it runs on one thread.
+
+    Args:
+        points: (..., d).
+        neighbours: of each point, which UMAP tries to keep.
+        seed: of the layout.
+
+    Returns:
+        (..., 2).
     """
     from umap import UMAP  # slow to import
 
@@ -109,70 +118,19 @@ def project_umap(points: np.ndarray, neighbours: int = 50, seed: int = 0) -> np.
 
 
 def project_pca(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(..., d) -> (..., 2), on the first two principal components of all points; and their shares of the variance."""
-    from sklearn.decomposition import PCA
+    """The first two principal components of all points.
+
+    Args:
+        points: (..., d).
+
+    Returns:
+        Coordinates (..., 2), and the components' shares of the variance (2,).
+    """
+    from sklearn.decomposition import PCA  # slow to import
 
     flat = points.reshape(-1, points.shape[-1])
     pca = PCA(2, svd_solver="full")
     return pca.fit_transform(flat).reshape(*points.shape[:-1], 2), pca.explained_variance_ratio_
-
-
-def plot_before_after(
-    projected: np.ndarray, scenes: Sequence[str | None], joined: int, axis_names: tuple[str, str]
-) -> Figure:
-    """Before and after side by side, with equal limits: a colour and shape a scene, images filled, captions open.
-
-    Args:
-        projected: (2, 2, P, 2), as from projecting :func:`points`.
-        scenes: (P,) labels; None is grey. Up to 56 are told apart.
-        joined: the first so many pairs are joined by a line.
-        axis_names: of the two coordinates.
-    """
-    names = sorted({scene for scene in scenes if scene is not None})
-    looks = {name: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, name in enumerate(names)}
-    if None in scenes:
-        looks[None] = (NO_LABEL, "o")
-    scene_of = np.array(scenes, dtype=object)
-    legend_rows = -(-(len(looks) + 3) // 5)
-    figure, panels = plt.subplots(
-        1, 2, figsize=(TWO_COLUMNS, 3.5 + 0.15 * legend_rows), sharex=True, sharey=True, layout="constrained"
-    )
-    for axes, title, (images, captions) in zip(
-        panels, ("before (zero-shot)", "after adaptation"), projected, strict=True
-    ):
-        pairs = np.stack([images[:joined], captions[:joined]])  # (2, joined, 2)
-        axes.plot(*pairs.transpose(2, 0, 1), color="0.45", linewidth=0.5, alpha=0.7, zorder=1)
-        for name, (colour, marker) in looks.items():
-            rows = scene_of == name
-            look = {"marker": marker, "zorder": 2 if name else 1.5}  # what has no label lies behind
-            axes.scatter(*images[rows].T, s=16, color=colour, edgecolors="white", linewidths=0.3, **look)
-            axes.scatter(*captions[rows].T, s=13, facecolors="none", edgecolors=colour, linewidths=0.7, **look)
-        axes.set(title=title, xlabel=axis_names[0], xticks=[], yticks=[], box_aspect=1)
-        axes.grid(visible=False)
-    panels[0].set_ylabel(axis_names[1])
-    low, high = projected.min(axis=(0, 1, 2)), projected.max(axis=(0, 1, 2))
-    middle, half = (low + high) / 2, 0.53 * (high - low).max()  # square: a unit is as long either way
-    panels[0].set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
-    marks = [
-        Line2D(
-            [],
-            [],
-            marker=marker,
-            color=colour,
-            markersize=4,
-            linestyle="none",
-            label="no label" if name is None else name,
-        )
-        for name, (colour, marker) in looks.items()
-    ] + [
-        Line2D([], [], marker="o", color="0.2", markersize=4, linestyle="none", label="filled: image"),
-        Line2D(
-            [], [], marker="o", color="0.2", markersize=4, linestyle="none", fillstyle="none", label="open: its caption"
-        ),
-        Line2D([], [], color="0.45", linewidth=0.8, label="line: matched pair"),
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=5, fontsize=6.5, columnspacing=1.2)
-    return figure
 
 
 def _measures(space: Space, split: Split, weights: np.ndarray) -> pd.DataFrame:
@@ -181,35 +139,44 @@ def _measures(space: Space, split: Split, weights: np.ndarray) -> pd.DataFrame:
     captions = split.captions_per_image.astype(float)  # (N,)
     sums = np.zeros_like(images)  # (N, d) the captions of each image, summed
     np.add.at(sums, split.image_of, space.texts)
-    own = (images * sums).sum(axis=1)
-    cosines = {  # summed over the caption pairs of each two images, (N, N), and how many pairs these are
+    own = (images * sums).sum(axis=1)  # (N,) cosines of each image to its own captions, summed
+
+    # For each kind of pair and each two images: the sum of the cosines of their pairs and how many these are, (N, N).
+    pairs = {
         "unmatched image–text": (images @ sums.T, np.tile(captions, (len(images), 1))),
         "image–image": (images @ images.T, np.ones((len(images), len(images)))),
         "text–text": (sums @ sums.T, np.outer(captions, captions)),
     }
+
+    # Which two images differ, have labels, and share a scene, (N, N).
     names, scene = np.unique([name or "" for name in split.scenes], return_inverse=True)
     labelled = names[scene] != ""
-    same, known = scene[:, None] == scene, np.outer(labelled, labelled)
-    other = ~np.eye(len(images), dtype=bool)
+    same_scene, both_labelled = scene[:, None] == scene, np.outer(labelled, labelled)
+    different_images = ~np.eye(len(images), dtype=bool)
 
-    gap = _ratio(weights @ images, weights.sum(axis=1)[:, None]) - _ratio(weights @ sums, (weights @ captions)[:, None])
+    mean_image = _ratio(weights @ images, weights.sum(axis=1)[:, None])
+    mean_text = _ratio(weights @ sums, (weights @ captions)[:, None])
     measures = {
-        "modality gap": np.linalg.norm(gap, axis=1),
+        "modality gap": np.linalg.norm(mean_image - mean_text, axis=1),
         "matched image–text": _ratio(weights @ own, weights @ captions),
-        "unmatched image–text": _mean(weights, *cosines["unmatched image–text"], other),
+        "unmatched image–text": _mean_of_pairs(weights, *pairs["unmatched image–text"], different_images),
     }
-    for kind, parts in cosines.items():
-        measures[f"{kind}, same scene"] = _mean(weights, *parts, other & same & known)
-        measures[f"{kind}, different scenes"] = _mean(weights, *parts, ~same & known)
-    of_labelled = _ratio(weights @ (own * labelled), weights @ (captions * labelled))
+    for kind, sums_and_counts in pairs.items():
+        same = different_images & same_scene & both_labelled
+        measures[f"{kind}, same scene"] = _mean_of_pairs(weights, *sums_and_counts, same)
+        measures[f"{kind}, different scenes"] = _mean_of_pairs(weights, *sums_and_counts, ~same_scene & both_labelled)
+
+    # What decides retrieval: how far matched pairs stand above unmatched ones.
+    matched_labelled = _ratio(weights @ (own * labelled), weights @ (captions * labelled))
     measures["matched less unmatched"] = measures["matched image–text"] - measures["unmatched image–text"]
-    measures["matched less unmatched, same scene"] = of_labelled - measures["unmatched image–text, same scene"]
+    measures["matched less unmatched, same scene"] = matched_labelled - measures["unmatched image–text, same scene"]
     return pd.DataFrame(measures)
 
 
-def _mean(weights: np.ndarray, sums: np.ndarray, counts: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(R,) mean over pairs of images, all (N, N), each pair as often as its two images together."""
-    return _ratio(*(((weights @ (part * pairs)) * weights).sum(axis=1) for part in (sums, counts)))
+def _mean_of_pairs(weights: np.ndarray, sums: np.ndarray, counts: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """(R,) mean over the chosen pairs of images, all (N, N), each pair as often as its two images together."""
+    total, number = (((weights @ (part * chosen)) * weights).sum(axis=1) for part in (sums, counts))
+    return _ratio(total, number)
 
 
 def _ratio(total: np.ndarray, number: np.ndarray) -> np.ndarray:

@@ -1,4 +1,10 @@
-"""Names of what is measured: metric keys and how tables print them; what a run is called."""
+"""Words for what was measured and for what was run. Keys connect code; these strings are made last, for people."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+
+from petl_core.config import RunConfig
+from petl_core.runs.folder import Failure, Run
 
 METRICS = {
     "i2t_r1": "I→T R@1",
@@ -9,3 +15,59 @@ METRICS = {
     "t2i_r10": "T→I R@10",
     "mr": "mR",
 }
+HMMC_TERMS = {"cross": "image–text", "image": "image–image", "text": "text–text"}
+CONTRASTS = {"infonce": "InfoNCE", "triplet": "triplet"}
+QUERY_MODES = {"none": "no label", "predicted": "predicted label", "oracle": "oracle label (LEAK)"}
+MINUS = "\N{MINUS SIGN}"
+NO_VALUE = "–"
+
+
+def loss_terms(config: RunConfig) -> tuple[str, ...]:
+    """The terms of the loss that have a weight: every ``term`` of a field ``w_term`` that is not 0."""
+    weights = {name.removeprefix("w_"): value for name, value in vars(config).items() if name.startswith("w_")}
+    return tuple(term for term, weight in weights.items() if weight)
+
+
+def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
+    """The key of a run in a comparison of methods: all that :func:`describe` says, as values."""
+    config = run.config
+    if config is None:
+        return (run.name,)
+    if not config.epochs:
+        return (config.method,)
+    return (config.method, loss_terms(config), config.contrast, config.queue_size, config.scene_probability)
+
+
+def method_title(run: Run | Failure) -> str:
+    """The method of a run as tables print it; its key where a failure left no title."""
+    return run.metrics["method"]["title"] if isinstance(run, Run) else run.title or run.config.method
+
+
+def describe(run: Run | Failure) -> str:
+    """The method of a run and, where it is trained, its loss, queue and scene labels."""
+    config = run.config
+    if config is None:
+        return run.name
+    if not config.epochs:
+        return method_title(run)
+    terms = loss_terms(config)
+    shown = [HMMC_TERMS.get(term, term) for term in terms]
+    if set(HMMC_TERMS) <= set(terms):
+        shown = ["HMMC", *(term for term in terms if term not in HMMC_TERMS)]
+    parts = [method_title(run), f"{' and '.join(shown)} ({CONTRASTS.get(config.contrast, config.contrast)})"]
+    if config.queue_size:
+        parts.append(f"queue {config.queue_size}")
+    if config.scene_probability:
+        parts.append(f"scene labels {config.scene_probability:g}")
+    return " + ".join(parts)
+
+
+def full_names(runs: Mapping[Hashable, Run]) -> dict[Hashable, str]:
+    """A full description for each key."""
+    return {key: describe(run) for key, run in runs.items()}
+
+
+def short_names(runs: Mapping[Hashable, Run]) -> dict[Hashable, str]:
+    """The method alone where it tells a key from all others, the full description elsewhere."""
+    titles = Counter(method_title(run) for run in runs.values())
+    return {key: method_title(run) if titles[method_title(run)] == 1 else describe(run) for key, run in runs.items()}

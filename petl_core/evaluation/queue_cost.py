@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from torch.nn.functional import normalize
 
-from petl_core.evaluation.efficiency import MIB, saved_bytes, timed
-from petl_core.plots import figures
+from petl_core.measuring import MIB, saved_bytes, seconds_of
 from petl_core.recycling import Queue
 from petl_core.validation import ConfigError
 
 
-def measure(
+def measure_queue_costs(
     sizes: Sequence[int], batch_size: int = 32, width: int = 512, steps: int = 5, device: str | torch.device = "cpu"
 ) -> pd.DataFrame:
-    """What a full queue of recycled negatives adds to a training step: its loss, gradients to the batch, enqueueing.
+    """Time what a full queue of recycled negatives adds to a step: its loss, gradients to the batch, enqueueing.
 
     A round takes every size in turn, so that whatever else the machine does disturbs all alike, and each after a step
     of its own that is not timed: a small queue would else pay for what the large one before it left in the caches.
@@ -31,14 +28,17 @@ def measure(
         device: "cpu", "cuda" or "cuda:1".
 
     Returns:
-        One row a size: size, seconds (median) with the quartiles seconds_low and seconds_high, stored_mib (what the
-        queue holds all the time) and backward_mib (:func:`efficiency.saved_bytes` of its loss).
+        One row a size: ``size``, ``seconds`` (median) with the quartiles ``seconds_low`` and ``seconds_high``,
+        ``stored_mib`` (what the queue holds all the time) and ``backward_mib`` (what its loss keeps for the backward
+        pass, :func:`petl_core.measuring.saved_bytes`).
+
+    Raises:
+        ConfigError: a size, batch or number of steps below 1.
     """
     if not sizes or min(sizes) < 1 or batch_size < 1 or steps < 1:
         raise ConfigError("queue costs: sizes, batch_size and steps must be at least 1")
-    device = torch.device(device)
-    trials = [_Trial(size, batch_size, width, device) for size in sizes]
-    rounds = [[trial.seconds(device) for trial in trials] for _ in range(steps)]
+    trials = [_Trial(size, batch_size, width, torch.device(device)) for size in sizes]
+    rounds = [[trial.seconds() for trial in trials] for _ in range(steps)]
     low, median, high = np.percentile(rounds, [25, 50, 75], axis=0)
     return pd.DataFrame(
         {
@@ -52,42 +52,8 @@ def measure(
     )
 
 
-class _Trial:
-    """A full queue and a batch of other pairs."""
-
-    def __init__(self, size: int, batch_size: int, width: int, device: torch.device):
-        self.queue = Queue(size, width).to(device)
-        self.queue.enqueue(*_pairs(range(size), width, device))
-        self.batch = _pairs(range(size, size + batch_size), width, device)
-        self.leaves = [embeddings.requires_grad_() for embeddings in self.batch[:2]]
-
-    def loss(self) -> torch.Tensor:
-        return self.queue.loss(*self.batch)
-
-    def step(self) -> None:
-        torch.autograd.grad(self.loss(), self.leaves)
-        self.queue.enqueue(*self.batch)
-
-    def seconds(self, device: torch.device) -> float:
-        self.step()
-        return timed(self.step, device)
-
-    def stored_mib(self) -> float:
-        return sum(buffer.nbytes for buffer in self.queue.buffers()) / MIB
-
-    def backward_mib(self) -> float:
-        return saved_bytes(self.loss, (*self.queue.buffers(), *self.batch)) / MIB
-
-
-def _pairs(ids: range, width: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Random embeddings (B, d) of images and texts, and the ids (B,) of both."""
-    images, texts = (normalize(torch.randn(len(ids), width, device=device), dim=-1) for _ in range(2))
-    numbers = torch.tensor(ids, device=device)
-    return images, texts, numbers, numbers
-
-
-def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame of :func:`measure` as a table to print."""
+def readable_queue_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame of :func:`measure_queue_costs` as a table to print."""
     quartiles = zip(frame["seconds"], frame["seconds_low"], frame["seconds_high"], strict=True)
     return pd.DataFrame(
         {
@@ -99,19 +65,36 @@ def readable(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def plot(frame: pd.DataFrame) -> Figure:
-    """Time, with its quartiles, and memory against queue size; log axes."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(figures.TWO_COLUMNS, 2.5))
-    spread = [frame["seconds"] - frame["seconds_low"], frame["seconds_high"] - frame["seconds"]]
-    left.errorbar(frame["size"], 1e3 * frame["seconds"], 1e3 * np.array(spread), marker="o", markersize=4, capsize=2)
-    left.set(ylabel="added to a step (ms)")
-    for column, marker, label in (("stored_mib", "o", "stored"), ("backward_mib", "s", "kept for the backward pass")):
-        right.plot(frame["size"], frame[column], marker=marker, markersize=4, label=label)
-    right.set(ylabel="memory (MiB)")
-    right.legend()
-    for axes in (left, right):
-        axes.set(xscale="log", yscale="log", xlabel="queue size (entries of each modality)")
-        axes.set_xticks(frame["size"], [f"{size:,}" for size in frame["size"]])
-        axes.set_xticks([], minor=True)
-        axes.yaxis.set_major_formatter("{x:g}")
-    return figure
+class _Trial:
+    """A full queue and a batch of other pairs."""
+
+    def __init__(self, size: int, batch_size: int, width: int, device: torch.device):
+        self.device = device
+        self.queue = Queue(size, width).to(device)
+        self.queue.enqueue(*_random_pairs(range(size), width, device))
+        self.batch = _random_pairs(range(size, size + batch_size), width, device)
+        self.embeddings = [embeddings.requires_grad_() for embeddings in self.batch[:2]]
+
+    def seconds(self) -> float:
+        self._step()
+        return seconds_of(self._step, self.device)
+
+    def stored_mib(self) -> float:
+        return sum(buffer.nbytes for buffer in self.queue.buffers()) / MIB
+
+    def backward_mib(self) -> float:
+        return saved_bytes(self._loss, (*self.queue.buffers(), *self.batch)) / MIB
+
+    def _step(self) -> None:
+        torch.autograd.grad(self._loss(), self.embeddings)
+        self.queue.enqueue(*self.batch)
+
+    def _loss(self) -> torch.Tensor:
+        return self.queue.loss(*self.batch)
+
+
+def _random_pairs(ids: range, width: int, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Embeddings (B, d) of images and texts, and the ids (B,) of both."""
+    images, texts = (normalize(torch.randn(len(ids), width, device=device), dim=-1) for _ in range(2))
+    numbers = torch.tensor(ids, device=device)
+    return images, texts, numbers, numbers

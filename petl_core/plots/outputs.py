@@ -1,27 +1,30 @@
 """Figures and tables on disk, each with the notebook, the runs and the git revision that it came from."""
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pandas as pd
 from matplotlib.figure import Figure
+from pandas.io.formats.style import Styler
 
-from petl_core.files import read_json, write_atomically, write_json
+from petl_core.files import read_json, sha256, write_atomically, write_json
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import provenance
-from petl_core.runs.experiment import Run
+from petl_core.runs.folder import Run
 
 MANIFEST = "manifest.json"
+SYMBOLS_IN_LATEX = {"→": r"$\rightarrow$", "−": "$-$", "†": r"$\dagger$"}
 
 
 class Outputs:
     """What a notebook leaves in a folder; with an empty folder, nothing is written.
 
-    ``folder/manifest.json`` has an entry for each, by its PNG or CSV: notebook, its parameters, the runs behind it,
-    git revision, caption and files with their SHA-256; and the configuration of each run.
+    ``folder/manifest.json`` has a record of each, by its PNG or CSV: notebook, its parameters, the runs behind it, git
+    revision, caption and files with their SHA-256; and the configuration of each run.
 
     Args:
         folder: where to write; relative to the project's root.
@@ -35,7 +38,7 @@ class Outputs:
         self._source = {
             "notebook": notebook,
             "revision": provenance.revision(),
-            "parameters": {name: _portable(value) for name, value in parameters.items()},
+            "parameters": {name: _relative_to_root(value) for name, value in parameters.items()},
             "runs": [run.config.hash for run in runs],
         }
         self._configs = {run.config.hash: dataclasses.asdict(run.config) for run in runs}
@@ -44,43 +47,43 @@ class Outputs:
         """Write ``name.pdf`` and ``name.png``."""
         if self._folder is None:
             return
+        # Without a date or a version in it, the same figure is the same file.
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
-            write_atomically(
-                self._folder / f"{name}{suffix}",
-                lambda path, metadata=metadata: figure.savefig(path, metadata=metadata),
-            )
+            write_atomically(self._folder / f"{name}{suffix}", partial(figure.savefig, metadata=metadata))
         self._record(name, caption, (".png", ".pdf"))
 
-    def table(self, table: pd.DataFrame, name: str, caption: str) -> None:
-        """Write ``name.csv``, ``.md`` and ``.tex`` (booktabs)."""
+    def table(self, table: pd.DataFrame, name: str, caption: str) -> Styler:
+        """Write ``name.csv``, ``.md`` and ``.tex`` (booktabs); the table with its caption, to show in the notebook."""
+        shown = table.style.hide(axis="index").set_caption(caption)
         if self._folder is None:
-            return
-        text = table.astype(str)
-        latex = text.to_latex(index=False, escape=True, caption=_escape(caption), label=f"tab:{name}", position="t")
+            return shown
+        cells = table.astype(str)
+        latex = cells.to_latex(index=False, caption=_escape(caption), label=f"tab:{name}", position="t", escape=True)
+        for symbol, command in SYMBOLS_IN_LATEX.items():
+            latex = latex.replace(symbol, command)
         contents = {
             ".csv": table.to_csv(index=False, lineterminator="\n"),
-            ".md": f"{caption}\n\n{text.to_markdown(index=False, disable_numparse=True)}\n",
-            ".tex": latex.replace("→", r"$\rightarrow$").replace("−", "$-$").replace("†", r"$\dagger$"),
+            ".md": f"{caption}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n",
+            ".tex": latex,
         }
         for suffix, content in contents.items():
-            write_atomically(
-                self._folder / f"{name}{suffix}",
-                lambda path, content=content: path.write_text(content, encoding="utf-8"),
-            )
+            write_atomically(self._folder / f"{name}{suffix}", partial(_write_text, content))
         self._record(name, caption, tuple(contents))
+        return shown
 
     def _record(self, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
-        files = {f"{name}{suffix}": digest(self._folder / f"{name}{suffix}") for suffix in suffixes}
+        """Put one output into the manifest, and forget those whose files are gone."""
+        files = {f"{name}{suffix}": sha256(self._folder / f"{name}{suffix}") for suffix in suffixes}
         with filelock.FileLock(self._folder / ".manifest.lock"):  # notebooks write in parallel
             manifest = read_manifest(self._folder)
             outputs = {
-                main: entry
-                for main, entry in manifest["outputs"].items()
-                if main not in files and all((self._folder / file).exists() for file in entry["files"])
+                main: record
+                for main, record in manifest["outputs"].items()
+                if main not in files and all((self._folder / file).exists() for file in record["files"])
             }
             outputs[next(iter(files))] = {**self._source, "caption": caption, "files": files}
             configs = manifest["configs"] | self._configs
-            used = {run for entry in outputs.values() for run in entry["runs"]}
+            used = {run for record in outputs.values() for run in record["runs"]}
             content = {
                 "outputs": dict(sorted(outputs.items(), key=lambda item: item[1]["notebook"])),
                 "configs": {run: configs[run] for run in sorted(used)},
@@ -94,14 +97,13 @@ def read_manifest(folder: str | Path) -> dict:
     return read_json(path) if path.exists() else {"outputs": {}, "configs": {}}
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as the manifest has it."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _portable(value):
+def _relative_to_root(value: Any) -> Any:
     """Paths inside the project relative to its root, so that a manifest reads the same everywhere."""
     return value.replace(f"{ROOT}/", "") if isinstance(value, str) else value
+
+
+def _write_text(content: str, path: Path) -> None:
+    path.write_text(content, encoding="utf-8")
 
 
 def _escape(text: str) -> str:

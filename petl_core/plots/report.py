@@ -9,13 +9,14 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from petl_core.files import sha256
 from petl_core.paths import ROOT, resolve
-from petl_core.plots.outputs import digest, read_manifest
+from petl_core.plots.outputs import read_manifest
 from petl_core.validation import ConfigError
 
 
-def by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
-    """The manifest's entries by notebook, notebooks in their order.
+def outputs_by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
+    """The manifest's outputs by notebook, notebooks in their order.
 
     Raises:
         ConfigError: the folder has no manifest.
@@ -24,35 +25,35 @@ def by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
     if not outputs:
         raise ConfigError(f"{resolve(folder)} holds no manifest.json: run `make study`, or another section, first")
     notebooks: dict[str, dict[str, dict]] = {}
-    for main, entry in sorted(outputs.items(), key=lambda item: item[1]["notebook"]):
-        notebooks.setdefault(entry["notebook"], {})[main] = entry
+    for main, record in sorted(outputs.items(), key=lambda item: item[1]["notebook"]):
+        notebooks.setdefault(record["notebook"], {})[main] = record
     return notebooks
 
 
-def changed(folder: str | Path) -> list[str]:
+def changed_files(folder: str | Path) -> list[str]:
     """Files that are missing or no longer what their notebook wrote."""
-    files = {file: sha for entry in read_manifest(folder)["outputs"].values() for file, sha in entry["files"].items()}
+    files = {file: sha for record in read_manifest(folder)["outputs"].values() for file, sha in record["files"].items()}
     paths = {file: resolve(folder) / file for file in files}
-    return [file for file, sha in files.items() if not paths[file].exists() or digest(paths[file]) != sha]
+    return [file for file, sha in files.items() if not paths[file].exists() or sha256(paths[file]) != sha]
 
 
-def sources(folder: str | Path) -> pd.DataFrame:
+def sources_table(folder: str | Path) -> pd.DataFrame:
     """One row a figure or table: where it came from."""
     rows = [
-        {"File": main, "Notebook": entry["notebook"], "Runs": len(entry["runs"]), "Revision": entry["revision"]}
-        for entries in by_notebook(folder).values()
-        for main, entry in entries.items()
+        {"File": main, "Notebook": record["notebook"], "Runs": len(record["runs"]), "Revision": record["revision"]}
+        for outputs in outputs_by_notebook(folder).values()
+        for main, record in outputs.items()
     ]
     return pd.DataFrame(rows)
 
 
-def section(folder: str | Path, notebook: str, entries: dict[str, dict], executed: str = "") -> str:
+def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], executed: str = "") -> str:
     """One notebook's figures and tables as HTML: pictures embedded, links relative to the folder.
 
     Args:
         folder: of the outputs.
         notebook: its name.
-        entries: of the manifest, by main file.
+        outputs: of the manifest, by main file.
         executed: folder of executed notebooks, to link to; empty for none.
     """
     folder = resolve(folder)
@@ -60,32 +61,32 @@ def section(folder: str | Path, notebook: str, entries: dict[str, dict], execute
     if executed:
         target = os.path.relpath(resolve(executed) / f"{notebook}.ipynb", folder)
         link = f' <small><a href="{target}">executed notebook</a></small>'
-    parts = [f'<h2 id="{notebook}">{html.escape(_title(notebook))}{link}</h2>']
-    for main, entry in entries.items():
-        show = _table if main.endswith(".csv") else _picture
-        links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in entry["files"])
-        runs = f"{len(entry['runs'])} runs, " if entry["runs"] else ""
+    parts = [f'<h2 id="{notebook}">{html.escape(_first_heading(notebook))}{link}</h2>']
+    for main, record in outputs.items():
+        show = _table_html if main.endswith(".csv") else _picture_html
+        links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in record["files"])
+        runs = f"{len(record['runs'])} runs, " if record["runs"] else ""
         parts.append(
-            f'<figure style="margin: 1em 0">{show(folder / main)}<figcaption>{html.escape(entry["caption"])} '
-            f"<small>({links}; {runs}revision {entry['revision']})</small></figcaption></figure>"
+            f'<figure style="margin: 1em 0">{show(folder / main)}<figcaption>{html.escape(record["caption"])} '
+            f"<small>({links}; {runs}revision {record['revision']})</small></figcaption></figure>"
         )
     return "\n".join(parts)
 
 
-def contents(notebooks: dict[str, dict[str, dict]]) -> str:
+def contents_html(notebooks: dict[str, dict[str, dict]]) -> str:
     """Links to the sections, as HTML."""
-    lines = [f'<li><a href="#{name}">{html.escape(_title(name))}</a></li>' for name in notebooks]
+    lines = [f'<li><a href="#{name}">{html.escape(_first_heading(name))}</a></li>' for name in notebooks]
     return f'<ul style="list-style: none; padding: 0">{"".join(lines)}</ul>'
 
 
-def _title(notebook: str) -> str:
+def _first_heading(notebook: str) -> str:
     """The first heading of a notebook of the project; its name where it has none."""
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
     lines = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]) if path.exists() else ""
     return next((line[2:] for line in lines.splitlines() if line.startswith("# ")), notebook)
 
 
-def _picture(path: Path) -> str:
+def _picture_html(path: Path) -> str:
     with Image.open(path) as picture:
         inches = picture.width / picture.info.get("dpi", (300,))[0]
     data = base64.b64encode(path.read_bytes()).decode()
@@ -93,6 +94,6 @@ def _picture(path: Path) -> str:
     return f'<img src="data:image/png;base64,{data}" alt="{path.stem}" style="{style}">'
 
 
-def _table(path: Path) -> str:
+def _table_html(path: Path) -> str:
     table = pd.read_csv(path, dtype=str, keep_default_na=False)
     return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0)}</div>'

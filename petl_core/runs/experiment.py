@@ -18,6 +18,7 @@ from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
 from petl_core.data import default_data, scene_labels
 from petl_core.files import write_atomically, write_json
+from petl_core.measuring import PeakMemory
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
@@ -138,15 +139,16 @@ class _Job:
 def _make(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
     config = job.config
+    started = time.perf_counter()
     torch.manual_seed(config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     frozen = backbone.load(weights, config.pretrained, config.precision, device)
     model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
     train, validation = job.training_parts()
+    history, seconds = [{"epoch": 0}], {"load": time.perf_counter() - started, "prepare": 0.0}
 
     # Train, where there is anything to train.
-    memory = provenance.PeakMemory(device)
-    history, seconds = [{"epoch": 0}], {"prepare": 0.0, "train": 0.0}
+    memory = PeakMemory(device)
     if config.epochs and model.trainable():
         started = time.perf_counter()
         prepared = job.prepare(model, job.dataset.train, train, validation)
@@ -155,7 +157,8 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         state = TrainState.start(config, model, width, job.progress)
         fitting.fit(state, *prepared, job.folder / "checkpoint.pt", job.digests)
         history = state.history
-        seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
     peak = memory.mib
 
     # Test, once.

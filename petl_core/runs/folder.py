@@ -30,7 +30,8 @@ class Epoch(TypedDict, total=False):
     epoch: int
     validation_mr: float  # percent
     loss: dict[str, float]  # mean of each term over the epoch's steps, and "total"
-    seconds: float
+    seconds: float  # of training
+    validation_seconds: float
     drift: list[dict]  # after the last epoch of a run with a queue: rows of recycling.drift
 
 
@@ -49,7 +50,7 @@ class Metrics(TypedDict):
     parameters: dict[str, int]  # "trained" (without logit_scale), "backbone"
     images: dict[str, int]  # "train", "validation", "test"
     blank_captions_dropped: int
-    seconds: dict[str, float]  # "prepare", "train", "test"
+    seconds: dict[str, float]  # "load", "prepare", "train", "validate", "test"
     peak_memory_mib: float  # of training: GPU, or the process on a CPU
     environment: dict[str, Any]  # revision, versions, device, threads
 

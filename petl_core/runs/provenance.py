@@ -1,32 +1,24 @@
 """What a result depends on besides its configuration: inputs by content, versions, revision, machine."""
 
-import contextlib
-import hashlib
 import os
 import platform
-import resource
 import subprocess
-import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petl_core.data import RetrievalData
-from petl_core.files import sha256_cached
+from petl_core.files import sha256_of_all
 from petl_core.paths import ROOT, resolve
 
 if TYPE_CHECKING:  # torch takes seconds to import, and what only names a revision needs none
     import torch
-
-MIB = 2**20
-_PROC = Path("/proc/self")
 
 
 def digests(dataset: RetrievalData, weights: str, pretrained: str) -> dict[str, str]:
     """What a run was made from, by content: "data", "images" and "backbone"."""
     return {
         "data": dataset.fingerprint(),
-        "images": dataset.image_sizes(),
+        "images": dataset.image_digest(),
         "backbone": weights_digest(weights, pretrained),
     }
 
@@ -37,8 +29,7 @@ def weights_digest(name: str, pretrained: str) -> str:
     files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
     if not all(file.is_file() for file in files) or not files:
         return f"{name} {pretrained}".strip()
-    content = hashlib.sha256("".join(sha256_cached(file) for file in files).encode())
-    return content.hexdigest()[:16]
+    return sha256_of_all(files)[:16]
 
 
 def environment(device: "torch.device") -> dict:
@@ -63,35 +54,6 @@ def timed_on(device: str) -> str:
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"CPU threads: {torch.get_num_threads()}"
-
-
-class PeakMemory:
-    """The most memory in use since construction, in MiB: of the GPU, or of this process where there is none.
-
-    Only Linux can start a process's count anew; elsewhere its peak is the whole process's so far.
-    """
-
-    def __init__(self, device: "torch.device"):
-        self._device = device
-        if device.type == "cuda":
-            import torch
-
-            torch.cuda.reset_peak_memory_stats(device)
-        else:
-            with contextlib.suppress(OSError):
-                (_PROC / "clear_refs").write_text("5")
-
-    @property
-    def mib(self) -> float:
-        if self._device.type == "cuda":
-            import torch
-
-            return torch.cuda.max_memory_allocated(self._device) / MIB
-        if (_PROC / "status").exists():
-            status = dict(line.split(":", 1) for line in (_PROC / "status").read_text().splitlines())
-            return int(status["VmHWM"].split()[0]) / 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
 def revision() -> str:

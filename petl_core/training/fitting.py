@@ -32,8 +32,10 @@ def fit(
     while state.epoch <= config.epochs:
         started = time.perf_counter()
         terms = epoch.train_epoch(state, train)
-        entry = {"epoch": state.epoch, "loss": terms, "seconds": time.perf_counter() - started}
+        trained = time.perf_counter()
+        entry = {"epoch": state.epoch, "loss": terms, "seconds": trained - started}
         entry["validation_mr"] = validation_mr(model, validation)
+        entry["validation_seconds"] = time.perf_counter() - trained
         if config.queue_size and state.epoch == config.epochs:
             entry["drift"] = _drift(state, train)
         log.info("epoch %d: loss %.4f, validation mR %.2f", entry["epoch"], terms["total"], entry["validation_mr"])

@@ -8,7 +8,6 @@ training from pixels to 1e-3.
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from tqdm import tqdm
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import Backbone, input_dtype, trim
 from petl_core.data import Split
-from petl_core.files import sha256_cached
+from petl_core.files import sha256_of_all
 from petl_core.training.cache import Rows, load_or_make
 from petl_core.training.encoding import ENCODE_BATCH, Inputs, distinct, tokenise
 from petl_core.validation import ConfigError
@@ -99,11 +98,9 @@ def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = F
 
 def _image_inputs(split: Split, backbone: Backbone) -> dict:
     """What pixels depend on: names and places of images do not matter, a changed byte or transform does."""
-    with ThreadPoolExecutor() as pool:
-        digests = "".join(pool.map(sha256_cached, split.images))
     return {
         "format": FORMAT,
-        "images": hashlib.sha256(digests.encode()).hexdigest(),
+        "images": sha256_of_all(split.images),
         "preprocessing": re.sub(r" at 0x[0-9a-f]+", "", str(backbone.preprocess)),
     }
 

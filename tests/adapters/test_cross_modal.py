@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from small_clips import randomise
+from small_clips import moved
 from torch.nn.functional import gelu
 
 from petl_core import adapters
 
 
 @torch.no_grad()
-def test_cross_modal_writes_the_shared_dimensions_alike(clip):
-    (adapter,) = randomise(adapters.attach(clip, "cross_modal", share=8)).method.adapters
+def test_cross_modal_writes_the_shared_dimensions_alike(backbone):
+    (adapter,) = moved(adapters.attach(backbone, "cross_modal", share=8)).method.adapters
     h = torch.randn(64)
     for down in adapter.down.values():  # the same h, whatever the input
         down.weight.zero_()
@@ -22,11 +22,11 @@ def test_cross_modal_writes_the_shared_dimensions_alike(clip):
 
 
 @pytest.mark.parametrize("name", ["cross_modal", "uniadapter"])
-def test_training_on_images_moves_text_through_the_shared_weights(clip, images, tokens, name):
+def test_training_on_images_moves_text_through_the_shared_weights(backbone, images, tokens, name):
     """But not through what a modality has for itself."""
-    model = randomise(adapters.attach(clip, name))
+    model = moved(adapters.attach(backbone, name))
     model.encode_image(images).sum().backward()
-    moved = {n.removeprefix("method.adapters.0.") for n, p in model.trainable().items() if p.grad is not None}
+    reached = {n.removeprefix("method.adapters.0.") for n, p in model.trainable().items() if p.grad is not None}
     both = {"up_shared.weight", "up_shared.bias"} if name == "cross_modal" else {"down.weight", "down.bias"}
-    assert both < moved
-    assert not any("text" in n for n in moved)
+    assert both < reached
+    assert not any("text" in n for n in reached)

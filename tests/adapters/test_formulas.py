@@ -4,12 +4,14 @@ import copy
 
 import pytest
 import torch
-from small_clips import randomise
+from safetensors.torch import load_file
+from small_clips import moved
 from torch import nn
 from torch.nn.functional import gelu, linear
 
 from petl_core import adapters
-from petl_core.adapters.blocks import AdaptedBlock
+from petl_core.adapters.mrs import MRSBottleneck, MRSOptions
+from petl_core.adapters.sites import AdaptedBlock
 
 
 def block_by_hand(block: nn.Module, x: torch.Tensor, after_attention, after_mlp, beside_attention, beside_mlp):
@@ -83,8 +85,8 @@ def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, mod
 @pytest.mark.parametrize("modality", ["visual", "text"])
 @pytest.mark.parametrize("name", ["adapter", "adaptformer", "cross_modal", "uniadapter", "mrs"])
 @torch.no_grad()
-def test_block_follows_the_formula(clip, name, modality):
-    model = randomise(adapters.attach(clip, name, shared=False))
+def test_block_follows_the_formula(backbone, name, modality):
+    model = moved(adapters.attach(backbone, name, shared=False))
     block = getattr(model.clip, modality).transformer.resblocks[1]
     assert isinstance(block, AdaptedBlock)
     x = torch.randn(2, 9, getattr(model.clip, modality).transformer.width)
@@ -93,8 +95,8 @@ def test_block_follows_the_formula(clip, name, modality):
 
 
 @torch.no_grad()
-def test_convpass_stands_beside_attention_and_mlp(clip):
-    model = randomise(adapters.attach(clip, "convpass", shared=False, scale=0.5))
+def test_convpass_stands_beside_attention_and_mlp(backbone):
+    model = moved(adapters.attach(backbone, "convpass", shared=False, scale=0.5))
     block = model.clip.visual.transformer.resblocks[1]
     x = torch.randn(2, 17, 96)
     bypasses = [lambda normed, _, a=a: a(normed) for a in model.method.adapters[2:4]]
@@ -104,9 +106,9 @@ def test_convpass_stands_beside_attention_and_mlp(clip):
 
 
 @torch.no_grad()
-def test_lst_follows_the_formula(clip, images, tokens):
-    frozen = copy.deepcopy(clip)
-    model = randomise(adapters.attach(clip, "lst"))
+def test_lst_follows_the_formula(backbone, images, tokens):
+    frozen = copy.deepcopy(backbone.clip)
+    model = moved(adapters.attach(backbone, "lst"))
     side, tower = model.method.sides["visual"], frozen.visual
     h = tower._embeds(images)
     s = side.down_input(h)
@@ -116,3 +118,23 @@ def test_lst_follows_the_formula(clip, images, tokens):
         s = block_by_hand(side.blocks[i], mu * s + (1 - mu) * side.downs[i](h), same, same, nothing, nothing)
     expected = frozen.encode_image(images) + side.up(side.ln(s))[:, 0]
     torch.testing.assert_close(model.encode_image(images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mrs_matches_the_released_adapter(real_data):
+    golden = load_file(real_data.parent / "golden" / "mrs_adapter.safetensors")
+    adapter = MRSBottleneck({"visual": 768, "text": 512}, MRSOptions()).eval()
+    released = {
+        "down.visual": "visual_down_proj",
+        "down.text": "down_proj",
+        "up.visual": "visual_up_proj",
+        "up.text": "up_proj",
+        "up_shared": "share_up_proj",
+    }
+    state = {
+        f"{ours}.{w}": golden[f"weight.{theirs}.{w}"] for ours, theirs in released.items() for w in ("weight", "bias")
+    }
+    adapter.load_state_dict(state)
+    for modality in ("visual", "text"):
+        torch.testing.assert_close(
+            adapter(golden[f"x_{modality}"], modality), golden[f"y_{modality}"], atol=1e-5, rtol=0
+        )

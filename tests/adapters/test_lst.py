@@ -2,24 +2,25 @@
 
 import pytest
 import torch
-from small_clips import randomise
+from small_clips import moved
 from torch import nn
 
 from petl_core import adapters
-from petl_core.backbone import token_dropout, trim
+from petl_core.adapters.towers import token_dropout
+from petl_core.backbone import trim
 
 
 def same(h):
     return h
 
 
-def test_lst_gates_start_half_open(clip):
-    model = adapters.attach(clip, "lst")
+def test_lst_gates_start_half_open(backbone):
+    model = adapters.attach(backbone, "lst")
     assert all(not side.alphas.any() for side in model.method.sides.values())
 
 
-def test_lst_text_side_is_causal(clip, tokens):
-    side = randomise(adapters.attach(clip, "lst")).method.sides["text"]
+def test_lst_text_side_is_causal(backbone, tokens):
+    side = moved(adapters.attach(backbone, "lst")).method.sides["text"]
     h = [torch.randn(1, 9, 80) for _ in range(3)]
     changed = [torch.cat([x[:, :5], torch.randn(1, 4, 80)], dim=1) for x in h]
     with torch.no_grad():
@@ -29,8 +30,8 @@ def test_lst_text_side_is_causal(clip, tokens):
 
 
 @pytest.mark.parametrize("modality", ["visual", "text"])
-def test_lst_keeps_nothing_of_the_backbone_but_its_taps(clip, images, tokens, modality):
-    model = randomise(adapters.attach(clip, "lst")).train()
+def test_lst_keeps_nothing_of_the_backbone_but_its_taps(backbone, images, tokens, modality):
+    model = moved(adapters.attach(backbone, "lst")).train()
     saved: list[torch.Tensor] = []
 
     def keep(tensor):
@@ -51,8 +52,8 @@ def test_lst_keeps_nothing_of_the_backbone_but_its_taps(clip, images, tokens, mo
     assert all(t.numel() == kept * d for t in activations if t.numel() > kept * side_mlp)
 
 
-def test_lst_runs_no_frozen_block_with_a_graph(clip, images, tokens):
-    model = adapters.attach(clip, "lst").train()
+def test_lst_runs_no_frozen_block_with_a_graph(backbone, images, tokens):
+    model = adapters.attach(backbone, "lst").train()
     graphs = []
     for tower in (model.clip.visual, model.clip.text):
         for block in tower.transformer.resblocks:
@@ -62,8 +63,8 @@ def test_lst_runs_no_frozen_block_with_a_graph(clip, images, tokens):
     assert loss.requires_grad
 
 
-def test_lst_sees_the_token_dropout_of_a_second_view(clip, images, tokens):
-    model = randomise(adapters.attach(clip, "lst"))
+def test_lst_sees_the_token_dropout_of_a_second_view(backbone, images, tokens):
+    model = moved(adapters.attach(backbone, "lst"))
     seen = []
     model.method.sides["visual"].down_input.register_forward_hook(lambda _, args, __: seen.append(args[0]))
     with torch.no_grad(), token_dropout(model.clip, 0.5):

@@ -4,23 +4,25 @@ import copy
 
 import pytest
 import torch
-from small_clips import CONTEXT, EOT, SHAPES, captions, embed, images_for, tiny
+from small_clips import CONTEXT, EOT, SHAPES, captions, embed, images_for, shaped_backbone
 
 from petl_core.adapters import attach
 from petl_core.adapters.prompts import make_room
-from petl_core.backbone import token_dropout, trim
+from petl_core.adapters.towers import token_dropout
+from petl_core.backbone import trim
 
 
 @pytest.fixture(params=SHAPES)
-def clip(request):
-    return tiny(request.param)
+def backbone(request):
+    return shaped_backbone(request.param)
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_second_views_do_not_drop_prompts(deep, clip):
+def test_second_views_do_not_drop_prompts(deep, backbone):
+    clip = backbone.clip
     options = {"image_tokens": 5, "image_deep": deep, "text_tokens": 4, "text_deep": deep}
-    model = attach(clip, "vl_prompt", **options)
-    images, tokens = images_for(clip), trim(captions(5, 12, 9))
+    model = attach(backbone, "vl_prompt", **options)
+    images, tokens = images_for(backbone), trim(captions(5, 12, 9))
     seen = {"visual": [], "text": []}
     for name, tower in (("visual", clip.visual), ("text", clip.text)):
         for block in tower.transformer.resblocks:
@@ -42,8 +44,8 @@ def test_second_views_do_not_drop_prompts(deep, clip):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_coop_runs_the_tower_on_context_and_caption(deep, clip):
-    model, text = attach(clip, "coop", deep=deep), clip.text
+def test_coop_runs_the_tower_on_context_and_caption(deep, backbone):
+    model, text = attach(backbone, "coop", deep=deep), backbone.clip.text
     tokens = captions(5, 61, 62, 77)
     with torch.no_grad():
         expected = []
@@ -62,9 +64,9 @@ def test_coop_runs_the_tower_on_context_and_caption(deep, clip):
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_vpt_runs_the_tower_on_prompts_and_patches(deep, clip):
-    model, visual = attach(clip, "vpt", tokens=7, deep=deep), clip.visual
-    images = images_for(clip)
+def test_vpt_runs_the_tower_on_prompts_and_patches(deep, backbone):
+    model, visual = attach(backbone, "vpt", tokens=7, deep=deep), backbone.clip.visual
+    images = images_for(backbone)
     with torch.no_grad():
         x = visual._embeds(images)
         prompts = model.method.prompts[:, None].expand(-1, len(images), -1, -1)
@@ -101,7 +103,7 @@ def test_a_long_caption_keeps_its_end():
 
 
 def test_starting_scale_of_prompts():
-    context = attach(tiny(), "coop", tokens=64).method.context
+    context = attach(shaped_backbone(), "coop", tokens=64).method.context
     assert context.std().item() == pytest.approx(0.02, rel=0.05)
-    prompts = attach(tiny(), "vpt").method.prompts
+    prompts = attach(shaped_backbone(), "vpt").method.prompts
     assert prompts.abs().max().item() == pytest.approx((6 / (3 * 8 * 8 + 128)) ** 0.5, rel=0.01)

@@ -38,15 +38,15 @@ class Blind:
 
 
 def test_captions_take_their_images_label_and_unlabelled_ones_stay():
-    assert scene_labels.augment(SPLIT, TEMPLATE) == AUGMENTED
-    assert scene_labels.augment(SPLIT)[0] == "a satellite photo of dense residential: many houses"
+    assert scene_labels.labelled_captions(SPLIT, TEMPLATE) == AUGMENTED
+    assert scene_labels.labelled_captions(SPLIT)[0] == "a satellite photo of dense residential: many houses"
 
 
 @given(st.lists(st.text(), min_size=5, max_size=5))
 def test_any_caption_is_joined_verbatim(captions):
     split = Split(SPLIT.images, tuple(captions), SPLIT.image_of, ("{caption}", "river", None))
     expected = [f"{{caption}} | {c}" for c in captions[:2]] + [f"river | {captions[2]}"] + captions[3:]
-    assert scene_labels.augment(split, TEMPLATE) == expected
+    assert scene_labels.labelled_captions(split, TEMPLATE) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,38 +59,36 @@ def test_bad_templates_are_refused(template):
     with pytest.raises(ConfigError, match="scene template"):
         scene_labels.check_template(template)
     with pytest.raises(ConfigError, match="scene template"):
-        scene_labels.augment(SPLIT, template)
+        scene_labels.labelled_captions(SPLIT, template)
 
 
 def test_a_template_may_hold_escaped_braces_and_either_order():
-    assert scene_labels.augment(SPLIT, "{caption} {{{scene}}}")[3] == "grey water {river}"
+    assert scene_labels.labelled_captions(SPLIT, "{caption} {{{scene}}}")[3] == "grey water {river}"
 
 
 def test_probability_zero_never_and_one_always_chooses():
-    rows = np.arange(1000)
-    assert not scene_labels.choose(rows, 0.0, np.random.default_rng(0)).any()
-    assert scene_labels.choose(rows, 1.0, np.random.default_rng(0)).all()
+    assert not scene_labels.draw_labelled(1000, 0.0, np.random.default_rng(0)).any()
+    assert scene_labels.draw_labelled(1000, 1.0, np.random.default_rng(0)).all()
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.5, 0.8])
 def test_captions_are_chosen_at_the_rate_asked_for(probability):
-    chosen = scene_labels.choose(np.arange(20_000), probability, np.random.default_rng(3))
+    chosen = scene_labels.draw_labelled(20_000, probability, np.random.default_rng(3))
     error = np.sqrt(probability * (1 - probability) / len(chosen))
     assert abs(chosen.mean() - probability) < 4 * error
 
 
 def test_the_choice_depends_on_the_seed_alone():
-    rows = np.arange(64)
-    first, again, other = (scene_labels.choose(rows, 0.5, np.random.default_rng([seed, 1])) for seed in (4, 4, 5))
+    first, again, other = (scene_labels.draw_labelled(64, 0.5, np.random.default_rng([seed, 1])) for seed in (4, 4, 5))
     assert first.tolist() == again.tolist() != other.tolist()
 
 
 def test_no_label_joins_a_query_by_default():
-    assert scene_labels.test_captions(Blind(), "none", TEMPLATE, pytest.fail) == list(SPLIT.captions)
+    assert scene_labels.test_queries(Blind(), "none", TEMPLATE, pytest.fail) == list(SPLIT.captions)
 
 
 def test_oracle_queries_have_the_true_labels():
-    assert scene_labels.test_captions(SPLIT, "oracle", TEMPLATE, pytest.fail) == AUGMENTED
+    assert scene_labels.test_queries(SPLIT, "oracle", TEMPLATE, pytest.fail) == AUGMENTED
 
 
 def test_predicted_queries_depend_on_their_text_alone():
@@ -98,18 +96,18 @@ def test_predicted_queries_depend_on_their_text_alone():
         return ["river" if "water" in caption or "bridge" in caption else "pond" for caption in captions]
 
     expected = [f"{scene} | {caption}" for scene, caption in zip(predict(SPLIT.captions), SPLIT.captions, strict=True)]
-    assert scene_labels.test_captions(Blind(), "predicted", TEMPLATE, predict) == expected
+    assert scene_labels.test_queries(Blind(), "predicted", TEMPLATE, predict) == expected
 
 
 def test_a_prediction_for_only_some_captions_is_an_error():
     with pytest.raises(ValueError, match="shorter"):
-        scene_labels.test_captions(SPLIT, "predicted", TEMPLATE, lambda captions: ["river"])
+        scene_labels.test_queries(SPLIT, "predicted", TEMPLATE, lambda captions: ["river"])
 
 
 @pytest.mark.parametrize(("mode", "template", "message"), [("true", TEMPLATE, "one of none"), ("none", "{x}", "hold")])
 def test_unknown_modes_and_bad_templates_are_refused(mode, template, message):
     with pytest.raises(ConfigError, match=message):
-        scene_labels.test_captions(SPLIT, mode, template, pytest.fail)
+        scene_labels.test_queries(SPLIT, mode, template, pytest.fail)
 
 
 def test_the_nearest_class_is_predicted():
@@ -124,7 +122,7 @@ def test_without_classes_nothing_is_predicted():
 
 
 def test_classes_are_the_labels_seen_and_have_a_prompt_each():
-    classes = scene_labels.seen_classes(SPLIT)
+    classes = scene_labels.scene_classes(SPLIT)
     assert classes == ["dense residential", "river"]
     assert scene_labels.class_prompts(classes) == [
         "a satellite photo of dense residential",
@@ -133,17 +131,17 @@ def test_classes_are_the_labels_seen_and_have_a_prompt_each():
 
 
 def test_scene_labels_import_without_torch():
-    code = "import sys, petl_core.scene_labels; sys.exit('torch' in sys.modules)"
+    code = "import sys, petl_core.data.scene_labels; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("name", "unlabelled", "classes"), [("rsicd", 66, 30), ("rsitmd", 0, 33), ("ucm", 0, 21)])
 def test_published_captions(real_data, name, unlabelled, classes):
     published = data.load(name, real_data / "captions", check_images=False)
-    assert len(scene_labels.seen_classes(published.train)) == classes
+    assert len(scene_labels.scene_classes(published.train)) == classes
     test = published.test
     assert test.scenes.count(None) == unlabelled
-    queries = scene_labels.test_captions(test, "oracle", TEMPLATE, pytest.fail)
+    queries = scene_labels.test_queries(test, "oracle", TEMPLATE, pytest.fail)
     for query, caption, image in zip(queries, test.captions, test.image_of, strict=True):
         scene = test.scenes[image]
         assert query == (caption if scene is None else f"{scene} | {caption}")

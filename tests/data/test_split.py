@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_on_disk import TEST, TRAIN, as_dict, write_release
+from data_on_disk import TEST, TRAIN, as_dict, write_images, write_release
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +102,14 @@ def test_fingerprint_changes_with_scene_words(tmp_path):
     before = load("rsicd", tmp_path, check_images=False).fingerprint()
     (folder / "scene_classes.txt").write_text("pond\tsmall lake\n")
     assert load("rsicd", tmp_path, check_images=False).fingerprint() != before
+
+
+def test_image_digest_knows_content_not_place(tmp_path):
+    folder = write_release(tmp_path / "a")
+    write_images(folder / "images", [*TRAIN, *TEST])
+    shutil.copytree(folder, tmp_path / "b" / "rsicd_precomp")
+    one, other = (load("rsicd", tmp_path / place) for place in "ab")
+    before = one.image_digest()
+    assert re.fullmatch("[0-9a-f]{64}", before) and other.image_digest() == before
+    shutil.copy(one.train.images[0], one.test.images[0])
+    assert one.image_digest() != before

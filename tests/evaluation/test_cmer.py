@@ -1,10 +1,10 @@
-"""Runs of CMER are named by the parts that they switch on."""
+"""Runs of CMER are known by the parts that they switch on."""
 
 import pytest
 
 from petl_core.config import RunConfig
-from petl_core.evaluation.cmer import part
-from petl_core.runs.experiment import Run
+from petl_core.evaluation.cmer import PART_NAMES, added_parts
+from petl_core.runs.folder import Run
 
 
 @pytest.mark.parametrize(
@@ -19,4 +19,4 @@ from petl_core.runs.experiment import Run
     ],
 )
 def test_a_part_is_what_a_run_adds(tmp_path, changes, name):
-    assert part(Run(tmp_path, RunConfig(method="focus").replace(**changes), {})) == name
+    assert PART_NAMES[added_parts(Run(tmp_path, RunConfig(method="focus").replace(**changes), {}))] == name

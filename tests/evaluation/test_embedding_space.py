@@ -1,15 +1,12 @@
 from itertools import product
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
 from petl_core.data import Split
 from petl_core.evaluation import embedding_space
 from petl_core.evaluation.embedding_space import Space
-
-mpl.use("agg")
 
 SCENES = ("farm", "farm", "park", None, "park", "farm", "port")
 IMAGE_OF = np.array([0, 0, 1, 2, 2, 2, 3, 4, 4, 5, 6, 6])
@@ -51,7 +48,7 @@ def by_hand(drawn: Space, weights) -> dict[str, float]:
 
 
 def test_measures_are_means_over_pairs():
-    table = embedding_space.compare(space(1), space(2), split(), samples=20).set_index("measure")
+    table = embedding_space.compare_spaces(space(1), space(2), split(), samples=20).set_index("measure")
     for column, seed in (("before", 1), ("after", 2)):
         assert table[column].to_dict() == pytest.approx(by_hand(space(seed), [1] * len(SCENES)))
     assert np.allclose(table["change"], table["after"] - table["before"])
@@ -64,22 +61,22 @@ def test_a_resampled_image_brings_its_captions_and_is_no_pair_with_itself():
 
 
 def test_the_same_space_twice_does_not_change():
-    table = embedding_space.compare(space(1), space(1), split(), samples=20)
+    table = embedding_space.compare_spaces(space(1), space(1), split(), samples=20)
     assert not table[["change", "change_low", "change_high"]].any(axis=None)
     assert (table["before_low"] < table["before_high"]).all()
 
 
 def test_measures_by_scene_are_absent_without_such_pairs():
-    table = embedding_space.compare(space(1), space(2), split((None,) * len(SCENES)), samples=20)
+    table = embedding_space.compare_spaces(space(1), space(2), split((None,) * len(SCENES)), samples=20)
     assert not table["measure"].str.contains("scene").any()
-    table = embedding_space.compare(space(1), space(2), split(("farm",) * len(SCENES)), samples=20)
+    table = embedding_space.compare_spaces(space(1), space(2), split(("farm",) * len(SCENES)), samples=20)
     assert table["measure"].str.contains("same scene").any()
     assert not table["measure"].str.contains("different").any()
 
 
 def test_a_table_for_print_has_signs_and_intervals():
-    frame = embedding_space.compare(space(1), space(2), split(), samples=20)
-    changes = embedding_space.readable(frame)["Change"]
+    frame = embedding_space.compare_spaces(space(1), space(2), split(), samples=20)
+    changes = embedding_space.readable_measures(frame)["Change"]
     assert changes.str.fullmatch(r"[+−]\d\.\d{3} \[[+−]\d\.\d{3}, [+−]\d\.\d{3}\]").all()
 
 
@@ -94,26 +91,10 @@ def test_pairs_are_drawn_from_different_images():
 @pytest.mark.filterwarnings("ignore:Tensorflow:ImportWarning")
 def test_the_same_points_are_projected_to_the_same_coordinates():
     pairs = embedding_space.draw_pairs(split(), 7, seed=0)
-    points = embedding_space.points(space(1), space(2), *pairs)
+    points = embedding_space.stack_pairs(space(1), space(2), *pairs)
     assert points.shape == (2, 2, 7, 8)
     assert np.array_equal(points[1, 0, 3], space(2).images[pairs[0][3]])
     for project in (embedding_space.project_umap, lambda points: embedding_space.project_pca(points)[0]):
         once, twice = project(points), project(points)
         assert once.shape == (2, 2, 7, 2) and np.isfinite(once).all()
         assert np.array_equal(once, twice)
-
-
-def test_before_and_after_share_their_limits_and_every_scene_is_told_apart():
-    scenes = [*(f"scene {i:02d}" for i in range(40)), None]
-    projected = np.random.default_rng(0).normal(size=(2, 2, len(scenes), 2))
-    figure = embedding_space.plot_before_after(projected, scenes, 5, ("x", "y"))
-    before, after = figure.axes
-    assert before.get_xlim() == after.get_xlim() and before.get_ylim() == after.get_ylim()
-    assert np.ptp(before.get_xlim()) == pytest.approx(np.ptp(before.get_ylim()))
-    assert len(before.lines) == len(after.lines) == 5
-    assert np.array_equal(after.lines[4].get_xydata(), projected[1, :, 4])
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()][:41] == [*scenes[:40], "no label"]
-    looks = {(handle.get_marker(), str(handle.get_color())) for handle in legend.legend_handles[:41]}
-    assert len(looks) == 41
-    mpl.pyplot.close(figure)

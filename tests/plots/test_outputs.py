@@ -10,9 +10,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from petl_core.config import RunConfig
-from petl_core.plots import figures, report
+from petl_core.plots import report
 from petl_core.plots.outputs import Outputs, read_manifest
-from petl_core.runs.experiment import Run
+from petl_core.plots.style import ONE_COLUMN, use_style
+from petl_core.runs.folder import Run
 from petl_core.validation import ConfigError
 
 mpl.use("agg")
@@ -21,8 +22,8 @@ RUN = Run(None, RunConfig(seed=7), {})
 
 @pytest.fixture
 def plot():
-    figures.use_style()
-    figure, axes = plt.subplots(figsize=(figures.ONE_COLUMN, 2))
+    use_style()
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN, 2))
     axes.plot(np.arange(3), label="mR (%)")
     axes.legend()
     yield figure
@@ -50,7 +51,7 @@ def test_every_format_is_written(folder):
 
 def test_figures_have_the_width_of_a_column_and_embedded_fonts(folder):
     with Image.open(folder / "benchmark.png") as picture:
-        assert picture.width == round(300 * figures.ONE_COLUMN)
+        assert picture.width == round(300 * ONE_COLUMN)
     assert b"/Type3" not in (folder / "benchmark.pdf").read_bytes()
     assert b"/FontFile2" in (folder / "benchmark.pdf").read_bytes()
 
@@ -83,26 +84,27 @@ def test_an_empty_folder_writes_nothing(plot, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outputs = Outputs("", "04_benchmark", {})
     outputs.figure(plot, "nothing", "Nothing.")
-    outputs.table(pd.DataFrame({"a": [1]}), "nothing", "Nothing.")
+    shown = outputs.table(pd.DataFrame({"a": [1]}), "nothing", "Nothing.")
+    assert "Nothing." in shown.to_html()
     assert not list(tmp_path.iterdir())
 
 
 def test_the_report_shows_every_output_and_what_was_changed_since(folder):
-    notebooks = report.by_notebook(folder)
-    page = report.section(folder, "04_benchmark", notebooks["04_benchmark"], executed=folder / "done")
+    notebooks = report.outputs_by_notebook(folder)
+    page = report.section_html(folder, "04_benchmark", notebooks["04_benchmark"], executed=folder / "done")
     assert "data:image/png;base64," in page and "<td>MRS → x</td>" in page and "&amp; intervals" in page
     assert 'href="benchmark.pdf"' in page and 'href="done/04_benchmark.ipynb"' in page
-    assert "4 · Methods side by side" in page and "4 · Methods side by side" in report.contents(notebooks)
-    assert report.sources(folder)["File"].tolist() == ["benchmark.png", "benchmark.csv"]
-    assert report.changed(folder) == []
+    assert "4 · Methods side by side" in page and "4 · Methods side by side" in report.contents_html(notebooks)
+    assert report.sources_table(folder)["File"].tolist() == ["benchmark.png", "benchmark.csv"]
+    assert report.changed_files(folder) == []
     (folder / "benchmark.csv").write_text("Method,mR\nours,100\n")
     (folder / "benchmark.pdf").unlink()
-    assert sorted(report.changed(folder)) == ["benchmark.csv", "benchmark.pdf"]
+    assert sorted(report.changed_files(folder)) == ["benchmark.csv", "benchmark.pdf"]
 
 
 def test_a_folder_without_a_manifest_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"no manifest\.json: run `make study`"):
-        report.by_notebook(tmp_path)
+        report.outputs_by_notebook(tmp_path)
     (tmp_path / "manifest.json").write_text('{"outputs": ')
     with pytest.raises(ValueError, match=r"manifest\.json, line 1: not valid JSON"):
-        report.by_notebook(tmp_path)
+        report.outputs_by_notebook(tmp_path)

@@ -9,7 +9,8 @@ from small_worlds import small_world
 
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
-from petl_core.evaluation import gallery_search
+from petl_core.evaluation.embedding import embed_test_split
+from petl_core.evaluation.gallery_search import search
 from petl_core.runs import experiment
 from petl_core.runs.collecting import collect
 from petl_core.runs.folder import open_run
@@ -107,7 +108,7 @@ def test_the_test_split_is_read_once_after_training(world, tmp_path, monkeypatch
 
 def test_the_saved_adapter_reproduces_the_metrics(world, finished):
     dataset = default_data.load_or_draw("scenes-mini", world["data_root"])
-    found = gallery_search.search(finished, dataset, world["data_root"])
+    found = search(dataset.test, embed_test_split(finished, dataset, world["data_root"], progress=False))
     assert 100 * np.mean(found.image_ranks <= 1) == pytest.approx(finished.metrics["scores"]["strict"]["i2t_r1"])
 
 

@@ -1,0 +1,103 @@
+"""Where the time of a study went: imports, decoding, training, testing, drawing.
+
+    python benchmarks/study_time.py                    # of the default section, from what `make study` left
+    python benchmarks/study_time.py --section full
+
+Seconds are of the machine that made the study, and say little beside those of another.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from petl_core.paths import ROOT, resolve
+from petl_core.runs import study
+from petl_core.runs.folder import is_finished, open_run
+
+IMPORTS = {
+    "torch": "torch",
+    "torch, torchvision, open_clip": "open_clip",
+    "what trains a run": "petl_core.runs.experiment",
+    "what reads a run": "petl_core.evaluation.comparison",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--section", default="study", help="of study.yaml; default: %(default)s")
+    asked = parser.parse_args()
+    sections = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
+    section = study.read(study.find_section(sections, asked.section), asked.section)
+    root = resolve(section.places["runs_root"])
+
+    print_table("Imports, in a fresh process (s)", imports())
+    print_table("Runs (s, summed over runs)", runs(section, root))
+    print_table("Pre-training (s)", pretraining(root))
+    print_table("Notebooks (s)", notebooks(root / "notebooks" / asked.section))
+
+
+def print_table(title: str, table: pd.DataFrame) -> None:
+    print(f"\n{title}\n{table.to_string(index=False, float_format='{:.1f}'.format)}")
+
+
+def imports() -> pd.DataFrame:
+    """Each module imported twice, the faster time counts: the first fills the disk's cache."""
+    rows = []
+    for title, module in IMPORTS.items():
+        seconds = []
+        for _ in range(2):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", f"import {module}"], cwd=ROOT, check=True)
+            seconds.append(time.perf_counter() - started)
+        rows.append({"import": title, "seconds": min(seconds)})
+    return pd.DataFrame(rows)
+
+
+def runs(section: study.Study, root: Path) -> pd.DataFrame:
+    """What finished runs of the section spent on each of their acts."""
+    spent = [open_run(root / name).metrics["seconds"] for name in section.runs if is_finished(root / name)]
+    total = pd.DataFrame(spent).sum().rename_axis("act").reset_index(name="seconds")
+    total["a run"] = total["seconds"] / len(spent)
+    return total
+
+
+def pretraining(root: Path) -> pd.DataFrame:
+    """Of each default backbone that was made."""
+    reports = sorted(root.glob("backbones/*/pretrain.json"))
+    return pd.DataFrame([{"backbone": path.parent.name, **_seconds(path)} for path in reports])
+
+
+def _seconds(report: Path) -> dict:
+    return {"seconds": json.loads(report.read_text(encoding="utf-8"))["seconds"]}
+
+
+def notebooks(folder: Path) -> pd.DataFrame:
+    """Of each executed notebook: the whole, the cells that import, the others."""
+    rows = []
+    for path in sorted(folder.glob("*.ipynb")):
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+        spent = [(("import " in "".join(cell["source"])), _duration(cell)) for cell in cells]
+        rows.append(
+            {
+                "notebook": path.stem,
+                "whole": notebook["metadata"]["papermill"]["duration"],
+                "importing": sum(seconds for imports_something, seconds in spent if imports_something),
+                "the rest": sum(seconds for imports_something, seconds in spent if not imports_something),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _duration(cell: dict) -> float:
+    return cell["metadata"].get("papermill", {}).get("duration") or 0.0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What a caption must say: how its figures came about, and which runs are missing."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from petl_core.evaluation.names import describe
+from petl_core.runs.folder import Failure, Run
+
+
+def conditions(runs: Sequence[Run]) -> str:
+    """Test images, seeds and what the intervals are over."""
+    trained = [run for run in runs if run.config.epochs]
+    images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
+    seeds_of_row: dict[str, set[int]] = {}
+    for run in trained:
+        seeds_of_row.setdefault(run.config.replace(seed=0).hash, set()).add(run.config.seed)
+    fewest = min(map(len, seeds_of_row.values()), default=0)
+    listed = ", ".join(map(str, seeds))
+    shown = f"mean over seeds {listed}" if len(seeds) > 1 else f"seed {listed}"
+    if fewest < len(seeds):
+        shown += f" (some rows have {fewest} of them)"
+    over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
+    text = f"recalls (%) on {images} test images, {shown}, with 95% intervals from a bootstrap over {over}; "
+    text += "epoch chosen on validation."
+    return f"{text} Fewer than 5 seeds: read the intervals as too narrow." if fewest < 5 else text
+
+
+def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:
+    """One row a run that was asked for and is not there, with the reason."""
+    rows = [
+        {
+            "Run": failure.name,
+            "Configuration": f"{describe(failure)}, seed {failure.config.seed}" if failure.config else "unknown",
+            "Reason": " ".join(failure.reason.split()),
+        }
+        for failure in failed
+    ]
+    return pd.DataFrame(rows, columns=["Run", "Configuration", "Reason"])
+
+
+def failed_sentence(failed: Sequence[Failure]) -> str:
+    """The failed runs in a sentence that follows another; empty where there are none."""
+    if not failed:
+        return ""
+    shown = failed_runs(failed[:5]).to_dict("records")
+    reasons = [f"{row['Configuration']} ({row['Run']}): {row['Reason'][:120]}" for row in shown]
+    if len(failed) > len(shown):
+        reasons.append(f"{len(failed) - len(shown)} more")
+    return f" Failed and left out: {'; '.join(reasons)}."

@@ -1,0 +1,87 @@
+"""What a query finds: ranks of its own counterpart, what adaptation fixes and breaks, captions with copies as one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from petl_core import retrieval
+from petl_core.data import Split, caption_key
+from petl_core.evaluation.embedding_space import Space
+
+OUTCOMES = ("found by both", "fixed", "broken", "missed by both", "tied")
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A test split with the scores of every image for every caption, (N, M)."""
+
+    split: Split
+    scores: np.ndarray
+
+    @property
+    def text_ranking(self) -> retrieval.Ranking:
+        """Where each of the M captions finds its own image."""
+        return retrieval.rank(self.scores.T, retrieval.relevance(self.split.image_of, len(self.split.images)).T)
+
+    @property
+    def image_ranking(self) -> retrieval.Ranking:
+        """Where each of the N images finds the best of its own captions."""
+        return retrieval.rank(self.scores, retrieval.relevance(self.split.image_of, len(self.split.images)))
+
+    @property
+    def text_ranks(self) -> np.ndarray:
+        """(M,) rank, from 1, of each caption's own image; half ranks are ties."""
+        return self.text_ranking.ranks + 1
+
+    @property
+    def image_ranks(self) -> np.ndarray:
+        """(N,) rank, from 1, of the best of each image's own captions."""
+        return self.image_ranking.ranks + 1
+
+
+def search(split: Split, space: Space) -> Searched:
+    """Score every image of a split for every caption, by the cosine of their embeddings."""
+    return Searched(split, retrieval.similarity(*space))
+
+
+def outcomes(before: retrieval.Ranking, after: retrieval.Ranking, k: int) -> np.ndarray:
+    """Which of two models has a query's own counterpart in its top k.
+
+    Args:
+        before: rankings of Q queries by the first model.
+        after: rankings of the same queries by the second.
+        k: how many answers count.
+
+    Returns:
+        (Q,) of ``OUTCOMES``; "tied" where that hangs on the order of equal scores, for either model.
+    """
+    was, now = before.hits(k), after.hits(k)
+    cases = [(was == 1) & (now == 1), (was == 0) & (now == 1), (was == 1) & (now == 0), (was == 0) & (now == 0)]
+    return np.select(cases, OUTCOMES[:-1], OUTCOMES[-1])
+
+
+class FoundCaption(NamedTuple):
+    """A caption that an image finds, its verbatim copies merged into it."""
+
+    text: str
+    copies: int
+    own: bool  # one of the copies is the image's own
+
+
+def merge_copies(found: Searched, image: int, captions: Sequence[int]) -> list[FoundCaption]:
+    """Captions with verbatim copies as one, each where its first copy stands."""
+    copies: dict[str, list[int]] = {}
+    for caption in captions:
+        copies.setdefault(caption_key(found.split.captions[caption]), []).append(caption)
+    return [
+        FoundCaption(found.split.captions[same[0]], len(same), bool((found.split.image_of[same] == image).any()))
+        for same in copies.values()
+    ]
+
+
+def best_captions(found: Searched, image: int, k: int) -> list[FoundCaption]:
+    """The k best distinct captions of an image, each with all its copies."""
+    ordered = retrieval.top_k(found.scores[image], found.scores.shape[1])
+    return merge_copies(found, image, ordered)[:k]

@@ -1,0 +1,147 @@
+"""Plots of an ablation: mR with 95 % intervals by factors; rows that have no factor are lines for reference."""
+
+from collections.abc import Callable, Hashable
+
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from petl_core.evaluation.ablation import Ablation
+from petl_core.evaluation.factors import UNITS, factor_title
+from petl_core.plots.style import (
+    DASHES,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    legend_above,
+    limits_with_margin,
+    marker_and_colour,
+    moved,
+    whiskers,
+)
+
+STEP = 4  # points between series that would otherwise lie on each other
+SERIES = {"markersize": 4, "linewidth": 1}
+
+
+def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figure:
+    """mR with intervals, a row for each value of one factor; groups without one are lines for reference.
+
+    Args:
+        ablation: what to show.
+        rows, hue: factors; values of ``hue`` are told apart by colour and marker.
+        panels: a factor with a panel for each of its values.
+    """
+    table = ablation.table
+    parts = _by_panel(ablation, panels)
+    row_values, hue_values = levels(table[rows]), levels(table[hue])
+    height = 0.9 + 0.3 * max(2, len(row_values))
+    figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(TWO_COLUMNS, height))
+    for axes, (heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
+        for i, value in enumerate(hue_values):
+            points = part[equals(part[hue], value) & part[rows].notna()]
+            axes.errorbar(
+                points["mr"], [row_values.index(row) for row in points[rows]], xerr=whiskers(points, "mr"),
+                linestyle="none", transform=moved(axes, up=STEP * ((len(hue_values) - 1) / 2 - i)),
+                label=ablation.value_name(hue, value), **marker_and_colour(i), **SERIES
+            )  # fmt: skip
+        _draw_references(ablation, part[part[rows].isna()], axes.axvline, axes.axvspan)
+        axes.set(xlabel="test mR (%)", xlim=_mr_limits(table), ylim=(max(1, len(row_values)) - 0.5, -0.5))
+        axes.set_title(heading, fontsize=7)
+        axes.set_yticks(range(len(row_values)), [ablation.value_name(rows, value) for value in row_values])
+    legend_above(figure, title_with_unit(hue))
+    return figure
+
+
+def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = "", scale: str = "log") -> Figure:
+    """mR with intervals against one or more columns; groups without a value there are lines for reference.
+
+    Args:
+        ablation: what to show.
+        x: columns of its table to plot against, a panel each, with their labels and units.
+        hue: factor whose values are lines of their own.
+        panels: a factor with a panel for each of its values; groups without one are in every panel.
+        scale: of the x axes, "log" or "linear".
+    """
+    table = ablation.table
+    parts = [(column, heading, part) for column in x for heading, part in _by_panel(ablation, panels)]
+    width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
+    figure, grid = plt.subplots(1, len(parts), sharey=True, figsize=(width, 2.9))
+    hue_values = levels(table[hue])
+    for axes, (column, heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
+        axes.set_xscale(scale)
+        for i, value in enumerate(hue_values):
+            points = part[equals(part[hue], value) & part[column].notna()].sort_values(column)
+            axes.errorbar(
+                points[column].astype(float), points["mr"], whiskers(points, "mr"), linestyle=DASHES[i % len(DASHES)],
+                transform=moved(axes, right=STEP * (i - (len(hue_values) - 1) / 2)),
+                label=ablation.value_name(hue, value), **marker_and_colour(i), **SERIES
+            )  # fmt: skip
+        _draw_references(ablation, part[part[hue].isna()], axes.axhline, axes.axhspan)
+        _set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
+        axes.set(xlabel=x[column], ylim=_mr_limits(table))
+        axes.set_title(heading, fontsize=7)
+    np.atleast_1d(grid)[0].set_ylabel("test mR (%)")
+    legend_above(figure, title_with_unit(hue))
+    return figure
+
+
+def levels(column: pd.Series) -> list[Hashable]:
+    """Distinct values: numbers ascending, all else in its order."""
+    distinct = list(dict.fromkeys(column.dropna()))
+    return sorted(distinct) if all(isinstance(value, (int, float)) for value in distinct) else distinct
+
+
+def equals(column: pd.Series, value: Hashable) -> pd.Series:
+    """Which cells hold a value; pandas would compare a tuple with the whole column."""
+    return pd.Series([cell == value for cell in column], index=column.index, dtype=bool)
+
+
+def title_with_unit(factor: str) -> str:
+    """A factor as a legend's title."""
+    return f"{factor_title(factor)} ({UNITS[factor]})" if factor in UNITS else factor_title(factor)
+
+
+def _by_panel(ablation: Ablation, panels: str) -> list[tuple[str, pd.DataFrame]]:
+    """The table by the values of a factor, under their headings; rows without a value belong to every part."""
+    table = ablation.table
+    values = levels(table[panels]) if panels else []
+    if not values:
+        return [("", table)]
+    parts = []
+    for value in values:
+        heading = ablation.value_name(panels, value)
+        if isinstance(value, (int, float)):
+            heading = f"{factor_title(panels).lower()} {heading}"
+        parts.append((heading, table[equals(table[panels], value) | table[panels].isna()]))
+    return parts
+
+
+def _draw_references(ablation: Ablation, rows: pd.DataFrame, line: Callable, span: Callable) -> None:
+    """A dashed line with its interval for each of the first three rows."""
+    for dashes, row in zip((":", "--", "-."), rows.itertuples(), strict=False):
+        line(row.mr, color="0.35", linestyle=dashes, linewidth=1, label=ablation.names[row.key])
+        span(row.mr_low, row.mr_high, color="0.35", alpha=0.1, linewidth=0)
+
+
+def _mr_limits(table: pd.DataFrame) -> tuple[float, float]:
+    low, high = limits_with_margin(table, "mr")
+    return max(0, low), high
+
+
+def _set_x_ticks(axes: Axes, values: pd.Series) -> None:
+    """Limits around the values of x, and ticks at those which have room."""
+    forward, back = (np.log, np.exp) if axes.get_xscale() == "log" else (np.asarray, np.asarray)
+    places = np.unique(forward(values.dropna()))
+    if not len(places):  # nothing but references
+        return
+    width = np.ptp(places) or 1
+    axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
+    shown = [places[0]]
+    for place in places[1:]:
+        if place - shown[-1] > width / 10:
+            shown.append(place)
+    axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
+    axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelsize=7)

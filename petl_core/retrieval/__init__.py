@@ -1,0 +1,26 @@
+"""Image-text retrieval: what is similar, how it ranks, and how sure that is.
+
+    scores       cosine similarities, which caption belongs to which image, top-k search
+    ranks        tie-exact ranks, recalls, and the table of hits that each image brings
+    intervals    bootstrap intervals and paired differences of such tables
+
+Shapes: N images, M captions; ``scores`` is (N, M); ``image_of[j]`` is the image to which caption j belongs.
+"""
+
+from petl_core.retrieval.intervals import bootstrap, paired_bootstrap
+from petl_core.retrieval.ranks import Ranking, evaluate, metrics, per_image_hits, rank
+from petl_core.retrieval.scores import equivalent, relevance, similarity, top_k
+
+__all__ = [
+    "Ranking",
+    "bootstrap",
+    "equivalent",
+    "evaluate",
+    "metrics",
+    "paired_bootstrap",
+    "per_image_hits",
+    "rank",
+    "relevance",
+    "similarity",
+    "top_k",
+]

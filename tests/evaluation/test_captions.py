@@ -1,0 +1,30 @@
+"""Captions say what figures rest on, and what is missing."""
+
+from fake_runs import fake_comparison
+
+from petl_core.config import RunConfig
+from petl_core.evaluation import captions
+from petl_core.runs.folder import Failure
+
+FAILED = [
+    Failure("0123", RunConfig(method="lora", seed=7), "FloatingPointError: the loss\nis not finite", "LoRA"),
+    Failure("4567", None, "never ran"),
+]
+
+
+def test_captions_name_what_the_figures_rest_on(tmp_path):
+    told = captions.conditions(fake_comparison(tmp_path))
+    assert "150 test images" in told and "seeds 2, 3, 4" in told and "Fewer than 5 seeds" in told
+
+
+def test_failed_runs_have_their_row_with_their_reason():
+    table = captions.failed_runs(FAILED)
+    assert table["Reason"].tolist() == ["FloatingPointError: the loss is not finite", "never ran"]
+    assert table["Configuration"].tolist() == ["LoRA + HMMC (InfoNCE), seed 7", "unknown"]
+
+
+def test_failed_runs_have_their_sentence():
+    told = captions.failed_sentence(FAILED)
+    assert "LoRA" in told and "never ran" in told
+    assert captions.failed_sentence([]) == ""
+    assert captions.failed_sentence(FAILED * 3).endswith("; 1 more.")

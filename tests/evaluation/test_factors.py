@@ -1,0 +1,37 @@
+"""A factor is read off a run, or is None where it has no effect."""
+
+import pytest
+from fake_runs import fake_queues, fake_run
+
+from petl_core.evaluation.factors import factor_title, factor_value, format_value
+
+
+def test_a_factor_may_be_an_option_left_at_its_default(tmp_path):
+    run = fake_run(tmp_path, 0.5, method_options={"bottleneck": 8})
+    assert [factor_value(run, name) for name in ("bottleneck", "share")] == [8, 64]
+    for unknown in ("bottle", "hash"):
+        with pytest.raises(ValueError, match=f"{unknown} is neither a field of RunConfig nor an option of mrs"):
+            factor_value(run, unknown)
+
+
+def test_all_training_images_are_a_number(tmp_path):
+    assert factor_value(fake_run(tmp_path, 0.5), "train_images") == 80
+
+
+def test_settings_without_effect_have_no_value(tmp_path):
+    runs = fake_queues(tmp_path)
+    assert [factor_value(run, "queue_warmup") for run in runs] == [None, None, None, 0, 0, 8, 8]
+    assert factor_value(runs[0], "learning_rate") is None
+    assert factor_value(runs[1], "scene_template") is None
+
+
+def test_values_are_keys_and_words_are_made_of_them(tmp_path):
+    run = fake_run(tmp_path, 0.5, w_image=0.0)
+    assert factor_value(run, "terms") == ("cross", "text")
+    shown = {
+        "terms": "image–text + text–text", "contrast": "InfoNCE", "queries": "no label", "cache_features": "no",
+        "learning_rate": "0.002", "queue_warmup": "–",
+    }  # fmt: skip
+    assert {factor: format_value(factor, factor_value(run, factor)) for factor in shown} == shown
+    assert format_value("queue_size", 1024) == "1,024"
+    assert (factor_title("terms"), factor_title("queue_size")) == ("HMMC terms", "Queue size")

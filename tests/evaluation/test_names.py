@@ -1,0 +1,38 @@
+"""Names are made of a run's values, and say no more than is needed."""
+
+import pytest
+from fake_runs import fake_comparison, fake_run
+
+from petl_core.config import RunConfig
+from petl_core.evaluation import names
+from petl_core.runs.folder import Failure
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"method": "zero_shot", "epochs": 0}, "Zero-shot CLIP"),
+        ({}, "MRS-Adapter + HMMC (InfoNCE)"),
+        ({"contrast": "triplet", "w_image": 0.0}, "MRS-Adapter + image–text and text–text (triplet)"),
+        ({"queue_size": 64, "scene_probability": 0.5}, "MRS-Adapter + HMMC (InfoNCE) + queue 64 + scene labels 0.5"),
+    ],
+)
+def test_a_run_is_described_by_method_loss_queue_and_labels(tmp_path, fields, name):
+    assert names.describe(fake_run(tmp_path, 0.5, **fields)) == name
+
+
+def test_a_failure_is_described_by_what_its_folder_told():
+    assert names.describe(Failure("0123", RunConfig(method="lora"), "", "LoRA")) == "LoRA + HMMC (InfoNCE)"
+    assert names.describe(Failure("0123", RunConfig(method="lora", epochs=0), "")) == "lora"
+    assert names.describe(Failure("0123", None, "never ran")) == "0123"
+
+
+def test_short_names_keep_what_tells_runs_apart(tmp_path):
+    runs = {run.config.hash: run for run in fake_comparison(tmp_path)[:2]}
+    triplet = fake_run(tmp_path, 0.5, method="full", contrast="triplet")
+    assert list(names.short_names(runs).values()) == ["Zero-shot CLIP", "Full fine-tuning"]
+    assert list(names.short_names({**runs, "third": triplet}).values()) == [
+        "Zero-shot CLIP",
+        "Full fine-tuning + HMMC (InfoNCE)",
+        "Full fine-tuning + HMMC (triplet)",
+    ]

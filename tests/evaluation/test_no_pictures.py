@@ -1,0 +1,32 @@
+"""Numbers do not import pictures, and torch only where a model is run."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import petl_core.evaluation
+
+MODULES = {path.stem for path in Path(petl_core.evaluation.__file__).parent.glob("[!_]*.py")}
+RUN_A_MODEL = {"efficiency", "embedding", "queue_cost"}
+
+
+def imported_with(modules: list[str], unwanted: tuple[str, ...]) -> str:
+    """Which of the unwanted come with one of the modules, imported in this order in a process of their own."""
+    code = f"""
+import importlib, sys
+for module in {modules}:
+    importlib.import_module(module)
+    if found := [name for name in {unwanted} if name in sys.modules]:
+        sys.exit(f"{{module}} imports {{', '.join(found)}}")
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr
+
+
+def test_numbers_are_imported_without_plots_or_torch():
+    modules = ["petl_core.data.audit", *(f"petl_core.evaluation.{name}" for name in sorted(MODULES - RUN_A_MODEL))]
+    assert imported_with(modules, ("matplotlib", "seaborn", "umap", "sklearn", "torch", "open_clip")) == ""
+
+
+def test_measurements_are_imported_without_plots():
+    modules = [f"petl_core.evaluation.{name}" for name in sorted(RUN_A_MODEL)]
+    assert imported_with(modules, ("matplotlib", "seaborn", "umap", "sklearn")) == ""

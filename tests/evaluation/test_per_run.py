@@ -1,0 +1,44 @@
+"""Tables with a row a run."""
+
+import pytest
+from fake_runs import fake_comparison
+
+from petl_core.evaluation import per_run
+from petl_core.evaluation.comparison import readable_summary
+from petl_core.evaluation.names import full_names
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return fake_comparison(tmp_path)
+
+
+@pytest.fixture
+def names(runs):
+    return full_names({run.config.hash: run for run in runs})
+
+
+def test_scores_list_every_run_with_its_seed(runs, names):
+    frame = per_run.scores(runs)
+    assert frame["seed"].tolist() == [run.config.seed for run in runs]
+    assert frame["mr"].tolist() == [run.metrics["scores"]["strict"]["mr"] for run in runs]
+    table = readable_summary(frame, names)
+    assert table["Method"].tolist() == list(names.values()) and "Seed" in table
+
+
+def test_costs_list_every_run(runs):
+    frame = per_run.costs(runs)
+    assert len(frame) == len(runs)
+    assert frame.loc[1, "images_per_second"] == 40.0
+
+
+def test_costs_are_printed_with_units_and_without_nan(runs, names):
+    table = per_run.readable_costs(per_run.costs(runs), names)
+    zero_shot, trained = table.iloc[0], table.iloc[1]
+    assert zero_shot["Seconds per epoch"] == zero_shot["Validation mR"] == "–"
+    assert (trained["Trained parameters"], trained["Seconds per epoch"], trained["Images per second"]) == (
+        "1,000",
+        "2",
+        "40",
+    )
+    assert trained["Chosen epoch"] == "1/2"
