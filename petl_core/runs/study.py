@@ -132,6 +132,17 @@ def read(section: Any, name: str) -> Study:
     return Study(notebooks, reads, runs, places)
 
 
+def title(run: RunConfig) -> str:
+    """What distinguishes a run, in words.
+
+    >>> title(RunConfig(dataset="rsicd", method="lora", seed=3, learning_rate=5e-4))
+    'lora, seed 3, learning_rate 0.0005'
+    """
+    changed = {key: value for key, value in run.changed().items() if key not in _ALWAYS}
+    shown = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()]
+    return ", ".join([run.method, f"seed {run.seed}", *shown])
+
+
 def _read_notebook(asked: dict, shared: dict, runs_root: str, where: str) -> tuple[dict, dict[str, RunConfig]]:
     """A notebook's own parameters, with runs as names, and these runs by name.
 
@@ -230,14 +241,3 @@ def _grid(shared: dict, run: dict, where: str) -> Iterator[RunConfig]:
 def _short(value: Any) -> str:
     """A value as a message shows it."""
     return reprlib.repr(value)
-
-
-def title(run: RunConfig) -> str:
-    """What distinguishes a run, in words.
-
-    >>> title(RunConfig(dataset="rsicd", method="lora", seed=3, learning_rate=5e-4))
-    'lora, seed 3, learning_rate 0.0005'
-    """
-    changed = {key: value for key, value in run.changed().items() if key not in _ALWAYS}
-    shown = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()]
-    return ", ".join([run.method, f"seed {run.seed}", *shown])
