@@ -1,3 +1,5 @@
+"""What is installed: the same pins wherever they are written, and every package of the project."""
+
 import re
 import tomllib
 
@@ -5,9 +7,11 @@ import yaml
 
 from petl_core.paths import ROOT
 
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
 
 def pins(*extras: str) -> list[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = PROJECT["project"]
     return project["dependencies"] + [pin for extra in extras for pin in project["optional-dependencies"][extra]]
 
 
@@ -21,3 +25,14 @@ def test_every_dependency_is_pinned_and_agrees_with_the_constraints():
     for pin in pins("test", "slurm"):
         name, version = re.fullmatch(r"([\w-]+)==([\w.]+)", pin).groups()
         assert constraints[name.lower().replace("_", "-")] == version
+
+
+def test_every_package_is_installed():
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "petl_core").rglob("__init__.py")}
+    assert {name for name in PROJECT["tool"]["setuptools"]["packages"] if name != "drawn_scenes"} == found
+
+
+def test_the_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == PROJECT["project"]["version"]
+    assert citation["license"] == PROJECT["project"]["license"]

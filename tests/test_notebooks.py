@@ -9,6 +9,7 @@ import pytest
 
 from petl_core.config import RunConfig
 from petl_core.paths import ROOT
+from petl_core.runs import study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -19,19 +20,42 @@ def code_cells(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_keeps_to_the_conventions(path):
+    opening = nbformat.read(path, 4).cells[0]
+    number = int(path.stem.split("_")[0])
+    assert opening.cell_type == "markdown" and opening.source.startswith(f"# {number} · "), "open with a numbered title"
+
     cells = code_cells(path)
     first, second = cells[:2]
     assert first.metadata.get("tags") == ["parameters"]
     for line in first.source.splitlines():
-        statement = ast.parse(line).body[0]
-        assert isinstance(statement, ast.AnnAssign) and "#" in line, f"{line}: annotate and explain it"
-        ast.literal_eval(statement.value)
+        assert declares_a_parameter(line), f"{line}: one parameter a line, with a type, a literal and a comment"
     assert "check_parameters(globals())" in second.source
+
     assert any("assert " in cell.source for cell in cells)
     for cell in cells:
         assert cell.source.count("\n") < 40
         assert not any(line.startswith(("def ", "class ")) for line in cell.source.splitlines())
         assert not cell.outputs or "nbval-check-output" in cell.metadata.get("tags", [])
+
+
+def declares_a_parameter(line: str) -> bool:
+    """Whether a line alone says all that papermill's help and the check of parameters need."""
+    try:
+        statement = ast.parse(line).body[0]
+        return isinstance(statement, ast.AnnAssign) and "#" in line and ast.literal_eval(statement.value) is not None
+    except (SyntaxError, IndexError, ValueError):
+        return False
+
+
+def test_only_a_whole_line_declares_a_parameter():
+    assert declares_a_parameter('run: str = ""  # folder of a run')
+    for line in ("", 'run: str = ""', 'run = ""  # folder', "run: str = (", "run: str = default()  # folder"):
+        assert not declares_a_parameter(line)
+
+
+def test_every_notebook_of_the_study_is_there():
+    asked = {name for section in study.load_sections().values() for name in section["notebooks"]}
+    assert asked <= {path.stem for path in NOTEBOOKS}
 
 
 @pytest.mark.filterwarnings("ignore")  # of the kernel's own

@@ -1,22 +1,36 @@
 """A section of study.yaml as data: which notebooks, with which parameters, and the runs that they read.
 
+Whatever is wrong in a section is one :class:`ConfigError` that says where it stands, as in
+``study.yaml: mine.notebooks.04_benchmark.runs[1]: epochs = -1 must be at least 0``.
+
 Importable without torch: Snakemake reads it anew in every job.
 """
 
 import ast
+import dataclasses
+import functools
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import reprlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import fastjsonschema  # jsonschema takes three seconds to import where Jupyter has installed its extras
+import yaml
 
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT, resolve
-from petl_core.validation import ConfigError
+from petl_core.paths import ROOT
+from petl_core.validation import ConfigError, check_types
 
+# Of a section, where it does not say otherwise.
+PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
 PASSED = {"dataset", "backbone", "pretrained", "epochs", "batch_size"}  # to the notebooks that declare them
-_COMMON = ("dataset", "backbone", "method ", "seed")
-FIELDS = set(RunConfig.__dataclass_fields__)
+_ALWAYS = ("dataset", "backbone", "method", "seed")  # either in a title, or common to a section
+FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+_JSON_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict)}
 
 
 @dataclass(frozen=True)
@@ -26,77 +40,204 @@ class Study:
     notebooks: dict[str, dict]  # parameters of each notebook, by its name
     reads: dict[str, list[str]]  # names of the runs that each notebook reads
     runs: dict[str, RunConfig]  # every run by its name
-    places: dict  # figures, data_root, runs_root; and gpus
+    places: dict  # figures, data_root, runs_root; gpus and runs_per_job
 
 
-def read(section: dict) -> Study:
-    """Expand a section's grids.
-
-    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run) and
-    ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a
-    grid; its ``run`` is one mapping (of a list, the first value counts). Of the section's own fields it is given those
-    that it declares.
+def load_sections(path: Path = ROOT / "study.yaml") -> Any:
+    """What the file holds, unchecked but for keys that stand twice, of which YAML would silently take the last.
 
     Raises:
-        ConfigError: naming what is unknown or out of range.
+        ConfigError: the file cannot be read as YAML, naming the line.
     """
-    places = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
-    places |= {key: section[key] for key in places.keys() & section.keys()}
-    shared = {key: value for key, value in section.items() if key in FIELDS}
-    unknown = section.keys() - FIELDS - places.keys() - {"notebooks"}
-    if unknown:
-        raise ConfigError(f"study.yaml: unknown {', '.join(sorted(unknown))} in a section")
-    notebooks, reads, runs = {}, {}, {}
-    for name, asked in section["notebooks"].items():
-        own = dict(asked or {})
-        read_here = {}
-        if "runs" in own:
-            for trained in _grid(shared, own["runs"]):
-                # The untouched backbone is the baseline of every run, so it is always there, and first.
-                read_here |= {run.hash: run for run in (trained.zero_shot(), trained)}
-            own["runs"] = list(read_here)
-        if "run" in own:
-            run = next(_grid(shared, [own["run"]]))
-            read_here |= {shown.hash: shown for shown in (run.zero_shot(), run)}
-            own["run"] = f"{places['runs_root']}/{run.hash}"
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        document = loader.get_single_node()
+        for repeated in _repeated_keys(document, set()):
+            raise ConfigError(f"{path.name}: {repeated}")
+        return loader.construct_document(document) if document else None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path.name}: {error}") from error
+
+
+def _repeated_keys(node: yaml.Node | None, met: set[yaml.Node]) -> Iterator[str]:
+    """What stands twice in one mapping, and on which lines. A key that is merged in (``<<``) may be set anew."""
+    if node in met:  # by an alias
+        return
+    met.add(node)
+    if isinstance(node, yaml.SequenceNode):
+        for part in node.value:
+            yield from _repeated_keys(part, met)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in lines and name != "<<":
+                yield f"{name} stands twice in one mapping, on lines {lines[name]} and {line}"
+            lines[name] = line
+            yield from _repeated_keys(value, met)
+
+
+def find_section(sections: Any, name: object) -> Any:
+    """What study.yaml holds under a section's name.
+
+    Raises:
+        ConfigError: there is no such section, naming those that there are.
+    """
+    if not isinstance(sections, Mapping):
+        raise ConfigError("study.yaml must be a mapping of sections")
+    if isinstance(name, str) and name in sections:
+        return sections[name]
+    known = ", ".join(key for key, section in sections.items() if isinstance(key, str) and isinstance(section, dict))
+    raise ConfigError(f"study.yaml: no section {name}; known: {known}")
+
+
+def read(section: Any, name: str) -> Study:
+    """Expand a section's grids.
+
+    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run),
+    ``runs_per_job`` (0 for all) and ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's
+    fields, where a list of values is a grid; its ``run`` is one mapping (of a list, the first value counts). Of the
+    section's own fields it is given those that it declares.
+
+    Args:
+        section: as YAML gives it, unchecked.
+        name: of the section, for messages.
+
+    Raises:
+        ConfigError: naming section, notebook and key of what is unknown, of the wrong type or out of range.
+    """
+    where = f"study.yaml: {name}"
+    _check_shape(section, where)
+    own = {key: value for key, value in section.items() if key != "notebooks"}
+    _check_fields(own, FIELDS | {key: type(value) for key, value in PLACES.items()}, where)
+    places = {key: own.get(key, default) for key, default in PLACES.items()}
+    shared = {key: value for key, value in own.items() if key in FIELDS}
+
+    notebooks: dict[str, dict] = {}
+    reads: dict[str, list[str]] = {}
+    runs: dict[str, RunConfig] = {}
+    for notebook, asked in section["notebooks"].items():
+        try:
+            declared = declared_parameters(notebook)
+        except ConfigError as error:
+            raise ConfigError(f"{where}.notebooks: {error}") from error
+        here = f"{where}.notebooks.{notebook}"
+        parameters, read_here = _read_notebook(asked or {}, shared, places["runs_root"], here)
+        check_types(parameters, declared, here)
         given = {key: shared[key] for key in PASSED & shared.keys() if not isinstance(shared[key], list)}
         given |= {**places, "progress": False}
-        declared = declared_parameters(name)
-        notebooks[name] = {key: value for key, value in given.items() if key in declared} | own
-        reads[name] = list(read_here)
+        notebooks[notebook] = {key: value for key, value in given.items() if key in declared} | parameters
+        reads[notebook] = list(read_here)
         runs |= read_here
     return Study(notebooks, reads, runs, places)
 
 
-def declared_parameters(notebook: str) -> set[str]:
-    """The names in a notebook's ``parameters`` cell."""
-    path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    try:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except OSError as error:
-        known = ", ".join(sorted(found.stem for found in path.parent.glob("*.ipynb")))
-        raise ConfigError(f"study.yaml: no notebook {notebook}; known: {known}") from error
-    first = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
-    return {line.target.id for line in ast.parse("".join(first["source"])).body if isinstance(line, ast.AnnAssign)}
-
-
 def title(run: RunConfig) -> str:
-    """What distinguishes a run, for the progress line."""
-    changed = {key: value for key, value in vars(run).items() if value != getattr(RunConfig(), key)}
+    """What distinguishes a run, in words.
+
+    >>> title(RunConfig(dataset="rsicd", method="lora", seed=3, learning_rate=5e-4))
+    'lora, seed 3, learning_rate 0.0005'
+    """
+    changed = {key: value for key, value in run.changed().items() if key not in _ALWAYS}
     shown = [f"{key} {value:g}" if isinstance(value, float) else f"{key} {value}" for key, value in changed.items()]
-    return ", ".join([run.method, f"seed {run.seed}", *(text for text in shown if not text.startswith(_COMMON))])
+    return ", ".join([run.method, f"seed {run.seed}", *shown])
 
 
-def finished(name: str, runs_root: str | Path) -> bool:
-    """Whether a run's results are there."""
-    return (resolve(runs_root) / name / "metrics.json").exists()
+def _read_notebook(asked: dict, shared: dict, runs_root: str, where: str) -> tuple[dict, dict[str, RunConfig]]:
+    """A notebook's own parameters, with runs as names, and these runs by name.
+
+    The untouched backbone is the baseline of every run, so it is always there, and first.
+    """
+    parameters = dict(asked)
+    runs: dict[str, RunConfig] = {}
+    if "runs" in asked:
+        for number, run in enumerate(asked["runs"]):
+            for trained in _grid(shared, run, f"{where}.runs[{number}]"):
+                runs |= {config.hash: config for config in (trained.zero_shot(), trained)}
+        parameters["runs"] = list(runs)
+    if "run" in asked:
+        shown = next(_grid(shared, asked["run"], f"{where}.run"))
+        runs |= {config.hash: config for config in (shown.zero_shot(), shown)}
+        parameters["run"] = f"{runs_root}/{shown.hash}"
+    return parameters, runs
 
 
-def _grid(shared: dict, asked: Sequence[dict]) -> Iterator[RunConfig]:
-    for run in asked:
-        lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
-        unknown = lists.keys() - FIELDS
-        if unknown:
-            raise ConfigError(f"study.yaml: a run has unknown {', '.join(sorted(unknown))}")
-        for values in itertools.product(*lists.values()):
+def declared_parameters(notebook: str) -> dict[str, type]:
+    """The names in a notebook's ``parameters`` cell, and their types.
+
+    Raises:
+        ConfigError: there is no such notebook, or it declares none.
+    """
+    known = {path.stem: path for path in sorted((ROOT / "notebooks").glob("*.ipynb"))}
+    if notebook not in known:
+        raise ConfigError(f"no notebook {notebook}; known: {', '.join(known)}")
+    try:
+        cells = json.loads(known[notebook].read_text(encoding="utf-8"))["cells"]
+        tagged = next(cell for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+        lines = [line for line in ast.parse("".join(tagged["source"])).body if isinstance(line, ast.AnnAssign)]
+        # The type of list[int] is list.
+        return {ast.unparse(line.target): _JSON_TYPES[ast.unparse(line.annotation).split("[")[0]] for line in lines}
+    except (ValueError, KeyError, StopIteration, SyntaxError) as error:
+        raise ConfigError(f"{notebook}.ipynb has no cell tagged parameters that can be read: {error!r}") from error
+
+
+def _check_shape(section: Any, where: str) -> None:
+    """Check against study.schema.yaml, and that every value can be handed on as JSON: to papermill, or to a hash."""
+    try:
+        _check_json(section, where)
+    except RecursionError as error:
+        raise ConfigError(f"{where} contains itself, through an anchor and its alias") from error
+    try:
+        _validator()(section)
+    except fastjsonschema.JsonSchemaValueException as error:
+        place = where + str(error.name).removeprefix("data")
+        raise ConfigError(f"{place} = {_short(error.value)} must be {error.definition['description']}") from error
+
+
+@functools.cache
+def _validator() -> Callable[[Any], Any]:
+    """What raises unless a section has the shape of study.schema.yaml."""
+    definitions = yaml.safe_load((ROOT / "study.schema.yaml").read_text(encoding="utf-8"))["definitions"]
+    return fastjsonschema.compile({**definitions["section"], "definitions": definitions})
+
+
+def _check_json(value: Any, where: str) -> None:
+    """YAML has more than JSON: dates, sets, numbers that are none, keys that are no text."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                raise ConfigError(f"{where}: the key {_short(key)} is {type(key).__name__}, but must be text: quote it")
+            _check_json(part, f"{where}.{key}")
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            _check_json(part, f"{where}[{number}]")
+    elif isinstance(value, int | float):
+        if not abs(value) <= sys.float_info.max:
+            raise ConfigError(f"{where} = {_short(value)} must be finite")
+    elif not isinstance(value, str | None):
+        raise ConfigError(f"{where} = {_short(value)} must be text, a number, true, false, a list or a mapping")
+
+
+def _check_fields(values: dict, declared: dict[str, Any], where: str) -> None:
+    """Check names and types, one by one; a list is a grid of values, and must have some."""
+    for key, value in values.items():
+        if value == []:
+            raise ConfigError(f"{where}: {key} is a list without values")
+        for one in value if isinstance(value, list) else [value]:
+            check_types({key: one}, declared, where)
+
+
+def _grid(shared: dict, run: dict, where: str) -> Iterator[RunConfig]:
+    """Every run that a mapping with lists of values stands for."""
+    _check_fields(run, FIELDS, where)
+    lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
+    for values in itertools.product(*lists.values()):
+        try:
             yield RunConfig(**dict(zip(lists, values, strict=True)))
+        except (ValueError, RuntimeError) as error:  # the latter of a path: ~nobody/backbone
+            raise ConfigError(f"{where}: {str(error).removeprefix('run configuration: ')}") from error
+
+
+def _short(value: Any) -> str:
+    """A value as a message shows it."""
+    return reprlib.repr(value)

@@ -1,70 +1,48 @@
-"""The graph of the study: what study.yaml asks for is valid, and a run that fails costs nothing but itself."""
+"""study.yaml as data: what its sections ask for is valid, and whatever is wrong in one is said in one line."""
 
-import json
-import shutil
-import subprocess
-import sys
+import copy
+import datetime
 
-import nbformat
-import pandas as pd
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from petl_core.adapters import METHODS, check
+from petl_core.adapters import METHODS, check_method
 from petl_core.config import RunConfig
 from petl_core.paths import ROOT
 from petl_core.runs import study
 from petl_core.validation import ConfigError
 
-SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
+SECTIONS = study.load_sections()
 TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}
-
-
-def snakemake(folder, *arguments):
-    """Snakemake on the project's graph, with ``folder`` as its working directory."""
-    for name in ("notebooks", "study.yaml"):
-        if not (folder / name).exists():
-            (folder / name).symlink_to(ROOT / name)
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    command += ["--rerun-triggers", "mtime", "params", "--keep-going", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_run_is_valid(section):
-    for run in study.read(SECTIONS[section]).runs.values():
-        check(run.method, run.method_options)
+    for run in study.read(SECTIONS[section], section).runs.values():
+        check_method(run.method, run.method_options)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_parameter_is_declared(section):
-    for notebook, parameters in study.read(SECTIONS[section]).notebooks.items():
-        assert parameters.keys() <= study.declared_parameters(notebook)
+    for notebook, parameters in study.read(SECTIONS[section], section).notebooks.items():
+        assert parameters.keys() <= study.declared_parameters(notebook).keys()
 
 
 @pytest.mark.parametrize("section", ["study", "full"])
 def test_every_method_is_compared(section):
-    asked = study.read(SECTIONS[section])
+    asked = study.read(SECTIONS[section], section)
     assert {asked.runs[name].method for name in asked.reads["04_benchmark"]} == METHODS.keys()
 
 
-@pytest.mark.parametrize("section", SECTIONS)
-def test_the_graph_plans_every_run_once(section, tmp_path):
-    moved = tmp_path / "moved.yaml"
-    moved.write_text(yaml.safe_dump({section: SECTIONS[section] | {"runs_root": str(tmp_path / "runs")}}))
-    planned = snakemake(
-        tmp_path, "--dry-run", "--cores", "1", "--configfile", str(moved), "--config", f"section={section}"
-    )
-    assert planned.returncode == 0, planned.stderr
-    asked = study.read(SECTIONS[section])
-    for name in asked.runs:
-        assert f"runs/{name}/03_train.ipynb" in planned.stdout
-    assert f"train {len(asked.runs)}".split() in [line.split() for line in planned.stdout.splitlines()]
-    assert f"{len(asked.runs)} runs, 0 finished" in planned.stderr
+def one(notebook: str, asked: object, **fields) -> dict:
+    """A section of one notebook."""
+    return {**fields, "notebooks": {notebook: asked}}
 
 
 def test_lists_are_grids_and_zero_shot_is_always_first():
-    asked = study.read({**TINY, "notebooks": {"04_benchmark": {"runs": [{"method": ["mrs", "lora"], "seed": [2, 3]}]}}})
+    asked = study.read(one("04_benchmark", {"runs": [{"method": ["mrs", "lora"], "seed": [2, 3]}]}, **TINY), "mine")
     runs = list(asked.runs.values())
     assert runs[0] == RunConfig().zero_shot()
     assert [(run.method, run.seed) for run in runs[1:]] == [("mrs", 2), ("mrs", 3), ("lora", 2), ("lora", 3)]
@@ -72,86 +50,148 @@ def test_lists_are_grids_and_zero_shot_is_always_first():
 
 
 def test_a_notebook_of_one_run_takes_its_folder():
-    asked = study.read({**TINY, "notebooks": {"13_gallery": {"run": {"method": "mrs", "seed": 5}}}})
+    asked = study.read(one("13_gallery", {"run": {"method": "mrs", "seed": 5}}, **TINY), "mine")
     name = RunConfig(**TINY, seed=5).hash
     assert asked.notebooks["13_gallery"]["run"] == f"runs/{name}"
     assert set(asked.runs) == {RunConfig().zero_shot().hash, name}
 
 
+def test_a_section_that_is_not_there_is_named_with_those_that_are():
+    sections = {"study": {"notebooks": {}}, "mine": None, "section": "min", "train": False}
+    assert study.find_section(sections, "study") == {"notebooks": {}}
+    assert study.find_section(sections, "mine") is None
+    for name in ("min", 1, ["study"]):
+        with pytest.raises(ConfigError, match=r"no section .*; known: study$"):
+            study.find_section(sections, name)
+    with pytest.raises(ConfigError, match="must be a mapping of sections"):
+        study.find_section(None, "study")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mine:\n  seed: 2\n  epochs: 3\n  seed: 3\n", "seed stands twice in one mapping, on lines 2 and 4$"),
+        ("mine: {seed: 2, seed: 3}\n", "seed stands twice in one mapping, on lines 1 and 1$"),
+        ("mine: {seed: [2, 3}\n", "line 1"),
+        ("mine: !secret\n", "line 1"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_yaml_cannot_read_is_named_with_the_line(tmp_path, text, message):
+    path = tmp_path / "study.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=f"(?s)study.yaml: .*{message}"):
+        study.load_sections(path)
+
+
+def test_a_merged_key_may_be_set_anew(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "one: {part: [&part {seed: 2, epochs: 3}, &set {<<: *part, seed: 3}]}\ntwo: {<<: *set, epochs: 1}\n"
+    )
+    assert study.load_sections(path)["two"] == {"seed": 3, "epochs": 1}
+    assert study.load_sections() == yaml.safe_load((ROOT / "study.yaml").read_text())
+
+
+CONTAINS_ITSELF: dict = one("04_benchmark", {"runs": []})
+CONTAINS_ITSELF["notebooks"]["04_benchmark"]["runs"].append(CONTAINS_ITSELF)
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        ({"notebooks": {}, "epoch": 3}, "unknown epoch"),
-        ({"notebooks": {"04_benchmark": {"runs": [{"method": "mrs", "lr": 1.0}]}}}, "unknown lr"),
-        ({"notebooks": {"4_benchmark": {}}}, "no notebook 4_benchmark; known: .*04_benchmark"),
-        ({"notebooks": {"04_benchmark": {"runs": [{"epochs": -1}]}}}, "epochs = -1"),
+        (None, "mine = None must be a mapping of fields"),
+        ([], r"mine = \[\] must be a mapping of fields"),
+        ({"epochs": 3}, "mine = .* must be a mapping .* always notebooks"),
+        ({"notebooks": ["01_data"]}, r"mine.notebooks = .* must be a mapping of notebooks"),
+        ({"notebooks": {}, "epoch": 3}, "mine: unknown epoch; known: .*epochs"),
+        ({"notebooks": {}, "epochs": "three"}, "mine: epochs = 'three' is str, but must be int"),
+        ({"notebooks": {}, "seed": []}, "mine: seed is a list without values"),
+        ({"notebooks": {}, 2024: 1}, "mine: the key 2024 is int, but must be text"),
+        ({"notebooks": {}, "learning_rate": float("nan")}, "mine.learning_rate = nan must be finite"),
+        ({"notebooks": {}, "learning_rate": 10**400}, "mine.learning_rate = 1.* must be finite"),
+        ({"notebooks": {}, "figures": ""}, "mine.figures = '' must be a folder"),
+        ({"notebooks": {}, "gpus": -1}, "mine.gpus = -1 must be a number of GPUs"),
+        ({"notebooks": {}, "gpus": 1.0}, "mine: gpus = 1.0 is float, but must be int"),
+        (one("4_benchmark", {}), "mine.notebooks: no notebook 4_benchmark; known: .*04_benchmark"),
+        (one("04_benchmark", 3), "mine.notebooks.04_benchmark = 3 must be a mapping of the notebook's parameters"),
+        (one("05_efficiency", {"round": 3}), "mine.notebooks.05_efficiency: unknown round; known: .*rounds"),
+        (one("05_efficiency", {"rounds": "3"}), "mine.notebooks.05_efficiency: rounds = '3' is str, but must be int"),
+        (one("05_efficiency", {"runs": [{}]}), "mine.notebooks.05_efficiency: unknown runs"),
+        (one("05_efficiency", {"model": datetime.date(2026, 1, 2)}), "mine.notebooks.05_efficiency.model = datetime"),
+        (one("04_benchmark", {"runs": None}), "mine.notebooks.04_benchmark.runs = None must be a list of runs"),
+        (one("04_benchmark", {"runs": []}), "mine.notebooks.04_benchmark.runs = .* must be a list of runs, at least"),
+        (one("04_benchmark", {"runs": ["mrs"]}), r"mine.notebooks.04_benchmark.runs\[0\] = 'mrs' must be a run"),
+        (one("04_benchmark", {"runs": [{}, {"lr": 1.0}]}), r"mine.notebooks.04_benchmark.runs\[1\]: unknown lr; known"),
+        (one("04_benchmark", {"runs": [{"epochs": -1}]}), r"runs\[0\]: epochs = -1 must be at least 0"),
+        (one("04_benchmark", {"runs": [{"seed": [2, None]}]}), r"runs\[0\]: seed = None is NoneType, but must be int"),
+        (one("04_benchmark", {"runs": [{"method_options": {4: 4}}]}), r"runs\[0\].method_options: the key 4 is int"),
+        (one("04_benchmark", {"runs": [{"backbone": "~no-such-user/x"}]}), r"runs\[0\]: .* home directory"),
+        (one("13_gallery", {"run": [{"method": "mrs"}]}), "mine.notebooks.13_gallery.run = .* must be a run"),
+        (one("13_gallery", {"run": {"seed": []}}), "mine.notebooks.13_gallery.run: seed is a list without values"),
+        (CONTAINS_ITSELF, "mine contains itself"),
     ],
 )
-def test_mistakes_are_named(section, message):
-    with pytest.raises(ConfigError, match=message):
-        study.read(section)
+def test_a_slip_is_named_with_its_place(section, message):
+    with pytest.raises(ConfigError, match=f"^study.yaml: .*{message}"):
+        study.read(section, "mine")
 
 
-def test_cost_is_judged_by_finished_runs_alike(tmp_path):
-    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"seed": [2, 3, 4]}]}}}
-    asked = study.read(section)
-    assert "minutes unknown" in study.estimate(asked, 2)
-    done = RunConfig(**TINY, seed=2)
-    (tmp_path / done.hash).mkdir()
-    seconds = {"train": 240.0, "prepare": 60.0, "test": 60.0}
-    metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
-    (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
-    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes, 2 at once")
-    notebook = {"metadata": {"papermill": {"duration": 600.0}}}
-    (tmp_path / done.hash / "03_train.ipynb").write_text(json.dumps(notebook))
-    assert study.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 13 minutes, 2 at once")
+SCALARS = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates() | st.binary(max_size=3)
+)
+NAMES = st.sampled_from(
+    ["runs", "run", "seed", "epochs", "method", "method_options", "notebooks", "01_data", "figures"]
+)
+FROM_YAML = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES | SCALARS, inner, max_size=3),
+    max_leaves=6,
+)
+GOOD = {
+    **TINY,
+    "seed": [2, 3],
+    "gpus": 0,
+    "data_root": "data",
+    "notebooks": {
+        "01_data": None,
+        "04_benchmark": {"runs": [{"method": "mrs", "method_options": {"bottleneck": 8}}, {"learning_rate": [0.1, 1]}]},
+        "08_queue": {"cost_sizes": [64], "runs": [{"queue_size": 16}]},
+        "13_gallery": {"run": {"method": "mrs"}, "queries": 2},
+    },
+}
 
 
-def train_notebook_that_dies(folder):
-    """Copies of the notebooks, of which the kernel of 03_train dies after training: LoRA's once, BitFit's always."""
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    path = folder / "notebooks" / "03_train.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in notebook.cells if "config = RunConfig(" in cell.source)
-    cell.source += """
-import os, pathlib
-died = pathlib.Path(f"{method}.died")
-if method == "bitfit" or method == "lora" and not died.exists():
-    experiment.retrieval.per_image_hits = lambda *_: (died.touch(), os._exit(137))"""
-    nbformat.write(notebook, path)
+def containers(value: object) -> list:
+    """Every mapping and list in a value, itself among them."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return [] if parts is None else [value, *(found for part in parts for found in containers(part))]
 
 
-def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
-    train_notebook_that_dies(tmp_path)
-    runs = [{"method": "full", "learning_rate": 1e30}, {"method": ["bitfit", "lora", "mrs"]}]
-    section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
-    section |= {"data_root": str(ROOT / "data"), "notebooks": {"04_benchmark": {"runs": runs}}}
+def mutate(value: dict | list, draw) -> None:
+    """Change, add or remove something of a mapping or a list."""
+    if isinstance(value, list):
+        start = draw(st.integers(0, len(value)))
+        value[start : start + draw(st.integers(0, 1))] = draw(st.lists(FROM_YAML, max_size=1))
+        return
+    key = draw(NAMES | SCALARS | st.sampled_from(list(value) or ["runs"]))
+    if draw(st.booleans()):
+        value[key] = draw(FROM_YAML)
+    else:
+        value.pop(key, None)
 
-    def make(*settings):
-        """Snakemake on the section as it is now: its output, the table, and the runs by method."""
-        (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
-        options = ["--cores", "2", "--configfile", str(tmp_path / "one.yaml"), "--config", "section=one", *settings]
-        ran = snakemake(tmp_path, *options)
-        assert ran.returncode == 0, ran.stderr
-        table = pd.read_csv(tmp_path / "figures" / "benchmark.csv", index_col="Method")["mR"]
-        caption = (tmp_path / "figures" / "benchmark.md").read_text()
-        named = {run.method: tmp_path / "runs" / name for name, run in study.read(section).runs.items() if run.epochs}
-        return table, caption, named
 
-    table, caption, folders = make()
-    assert "loss" in json.loads((folders["full"] / "failed.json").read_text())["reason"]
-    finished = {method for method, folder in folders.items() if (folder / "metrics.json").exists()}
-    assert finished == {"lora", "mrs"}
-    assert (tmp_path / "lora.died").exists() and (tmp_path / "bitfit.died").exists()
-    assert "resuming" in (folders["lora"] / "03_train.ipynb").read_text()
-    assert {name for name in table.index if table[name] == "failed"} == {
-        "Full fine-tuning + HMMC (InfoNCE)",
-        "BitFit + HMMC (InfoNCE)",
-    }
-    assert "Failed and left out: Full fine-tuning" in caption and "stopped before its end: killed" in caption
-    assert (tmp_path / "figures" / "report.html").stat().st_size > 100_000
-
-    runs.append({"method": "vpt"})
-    _, caption, folders = make("train=False")
-    assert "not run yet" in caption
-    assert not folders["vpt"].exists()
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_mutation_of_a_section_reads_or_is_one_clear_error(data):
+    section = {"mine": copy.deepcopy(GOOD)}
+    for _ in range(data.draw(st.integers(1, 2))):
+        mutate(data.draw(st.sampled_from(containers(section))), data.draw)
+    try:
+        read = study.read(section.get("mine"), "mine")
+    except ConfigError as error:
+        assert str(error).startswith("study.yaml: mine")
+    else:
+        assert yaml.safe_load(yaml.safe_dump(read.notebooks)) == read.notebooks
+        assert all(run.hash == name for name, run in read.runs.items())
