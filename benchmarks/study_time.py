@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import study
@@ -32,8 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--section", default="study", help="of study.yaml; default: %(default)s")
     asked = parser.parse_args()
-    sections = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
-    section = study.read(study.find_section(sections, asked.section), asked.section)
+    section = study.read(study.find_section(study.load_sections(), asked.section), asked.section)
     root = resolve(section.places["runs_root"])
 
     print_table("Imports, in a fresh process (s)", imports())

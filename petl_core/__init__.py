@@ -1,7 +1,7 @@
 """Parameter-efficient transfer learning of CLIP for remote sensing image-text retrieval.
 
     paths, files, validation, notebook_parameters   the ground: where things are, whole or absent, checked
-    lean_imports, optimizers, measuring   heavy imports when they are needed; what a computation costs
+    lean_imports, measuring   heavy imports wait for their first use; what a computation costs
     losses, recycling    HMMC and its contrasts; queues of past negatives
     data/                captioned image sets on disk: layouts, splits, scenes, what is odd about them
     config, retrieval, backbone   what identifies a run; ranks and recalls; open_clip towers, frozen

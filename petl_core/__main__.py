@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import progress, study
 from petl_core.validation import ConfigError
@@ -20,9 +18,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code of a command."""
     asked = _parser().parse_args(arguments)
     try:
-        sections = yaml.safe_load((ROOT / "study.yaml").read_text(encoding="utf-8"))
-        section = study.read(study.find_section(sections, asked.section), asked.section)
-    except (ConfigError, OSError, yaml.YAMLError) as error:
+        section = study.read(study.find_section(study.load_sections(), asked.section), asked.section)
+    except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return asked.command(section, asked)

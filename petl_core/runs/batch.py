@@ -17,7 +17,7 @@ from petl_core.paths import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, is_finished, open_run
 
 ATTEMPTS = 2  # of a run whose process dies: the second resumes after the last finished epoch
-MODULES = ["petl_core.runs.experiment"]  # what the fork server imports
+MODULES = ["petl_core.runs.experiment", "torch._dynamo"]  # what the fork server imports; optimizers need the second
 
 Outcome = Run | Failure
 
