@@ -1,6 +1,7 @@
 """Parameter-efficient transfer learning of CLIP for remote sensing image-text retrieval.
 
     paths, files, validation, notebook_parameters   the ground: where things are, whole or absent, checked
+    lean_imports, optimizers, measuring   heavy imports when they are needed; what a computation costs
     losses, recycling    HMMC and its contrasts; queues of past negatives
     data/                captioned image sets on disk: layouts, splits, scenes, what is odd about them
     config, retrieval, backbone   what identifies a run; ranks and recalls; open_clip towers, frozen
@@ -15,6 +16,9 @@ Each room imports only from those above it in this list.
 
 import os
 
+from petl_core import lean_imports
+
 # Threads that wait must not spin: beside other work on the machine that costs more than it saves. It counts until the
 # first library with threads is loaded, hence here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+lean_imports.install()  # before open_clip is imported anywhere

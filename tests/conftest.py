@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_clips import tiny_backbone
+
+import petl_core  # noqa: F401 (before open_clip, which it makes lean)
 
 torch.set_num_threads(1)  # the models are too small to share
 
 
 @pytest.fixture
 def backbone():
+    from small_clips import tiny_backbone  # here, for the tests that do without open_clip
+
     return tiny_backbone()
 
 

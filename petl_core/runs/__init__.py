@@ -1,9 +1,9 @@
 """Runs: trained once, resumed when killed, read for ever after.
 
-    folder       what a run leaves on disk, and the schema of its metrics; without torch
-    experiment   ``run(RunConfig)``: train, choose on validation, test once
-    collecting   many runs, and why some are missing
-    study        a section of study.yaml as notebooks and runs; without torch
-    progress     what is left of a section, one line at a time
-    provenance   versions, revision, machine, digests of inputs
+folder       what a run leaves on disk, and the schema of its metrics; without torch
+experiment   ``run(RunConfig)``: train, choose on validation, test once
+collecting   many runs, and why some are missing
+study        a section of study.yaml as notebooks and runs; without torch
+progress     what is left of a section, one line at a time
+provenance   versions, revision, machine, digests of inputs
 """

@@ -117,7 +117,7 @@ class _Job:
         config = self.config
         train, validation = data.split_validation(self.dataset.train, config.validation_fraction, seed=config.seed)
         train = draw_images(train, config.train_images, config.seed)
-        if config.scene_probability and not scene_labels.seen_classes(train):
+        if config.scene_probability and not scene_labels.scene_classes(train):
             raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
         return train, validation
 
@@ -164,7 +164,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     # Test, once.
     started = time.perf_counter()
     (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
-    classes = scene_labels.seen_classes(train)
+    classes = scene_labels.scene_classes(train)
     tested = score_test_split(model, prepared_test, job.dataset.test, classes, config)
     seconds["test"] = time.perf_counter() - started
 

@@ -62,6 +62,6 @@ def _labelled_scores(model, images, texts, split: Split, labels: tuple[list[str]
 
     scores = {}
     for mode in ("oracle", "predicted"):
-        queries = scene_labels.test_captions(split, mode, template, predict)
+        queries = scene_labels.test_queries(split, mode, template, predict)
         scores[mode] = retrieval.similarity(images, embed_captions(model, queries))
     return scores

@@ -34,15 +34,15 @@ class Inputs:
 
     def part(self, split: Split, scene_template: str = "") -> "PreparedSplit":
         """The split these inputs were read of, or a part of it; with a template, its labelled captions beside."""
-        augmented = None
+        labelled = None
         if scene_template:
-            augmented = self._rows_of_captions(scene_labels.augment(split, scene_template))
+            labelled = self._rows_of_captions(scene_labels.labelled_captions(split, scene_template))
         return PreparedSplit(
             inputs=self,
             pixels_of=torch.tensor([self.row_of_image[path] for path in split.images]),
             tokens_of=self._rows_of_captions(split.captions),
             image_of=torch.as_tensor(split.image_of),
-            augmented_of=augmented,
+            labelled_of=labelled,
         )
 
     def _rows_of_captions(self, captions: Sequence[str]) -> torch.Tensor:
@@ -57,7 +57,7 @@ class PreparedSplit:
     pixels_of: torch.Tensor  # (N,) long: row of each image
     tokens_of: torch.Tensor  # (M,) long: row of each caption
     image_of: torch.Tensor  # (M,) long: each caption's image
-    augmented_of: torch.Tensor | None = None  # (M,) long: row of each caption with its scene label
+    labelled_of: torch.Tensor | None = None  # (M,) long: row of each caption with its scene label
 
 
 def prepare(split: Split, backbone: Backbone, progress: bool = False, scene_template: str = "") -> PreparedSplit:
@@ -71,7 +71,7 @@ def prepare(split: Split, backbone: Backbone, progress: bool = False, scene_temp
 
 def tokenise(split: Split, backbone: Backbone, scene_template: str = "") -> tuple[torch.Tensor, dict[str, int]]:
     """Tokens (D, context) of a split's distinct captions, labelled ones included, and the row of each by its key."""
-    captions = [*split.captions, *(scene_labels.augment(split, scene_template) if scene_template else ())]
+    captions = [*split.captions, *(scene_labels.labelled_captions(split, scene_template) if scene_template else ())]
     keys = [caption_key(caption) for caption in captions]
     first, rows = distinct(keys)
     return backbone.tokens([captions[i] for i in first]), dict(zip(keys, rows.tolist(), strict=True))
@@ -110,9 +110,7 @@ def embed(model: AdaptedCLIP, split: PreparedSplit, progress: bool = False) -> t
     return images.numpy(), embed_texts(model, split, split.tokens_of, progress).numpy()
 
 
-def embed_images(
-    model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False
-) -> torch.Tensor:
+def embed_images(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False) -> torch.Tensor:
     """(B, d) on the CPU, of the distinct images at ``rows`` (B,), each encoded once."""
     return _embed(model, partial(image_encoder, model, split), rows, "images" if progress else "")
 

@@ -92,8 +92,8 @@ def batch_loss(
     caption_rows = train.tokens_of[rows]
     read_rows = caption_rows
     if config.scene_probability:
-        augmented = torch.from_numpy(scene_labels.choose(rows, config.scene_probability, scene_rng))
-        read_rows = torch.where(augmented, train.augmented_of[rows], caption_rows)
+        labelled = torch.from_numpy(scene_labels.draw_labelled(len(rows), config.scene_probability, scene_rng))
+        read_rows = torch.where(labelled, train.labelled_of[rows], caption_rows)
 
     # The batch, and second views of what the terms with a weight need.
     encode_images, encode_texts = image_encoder(model, train, image_rows), text_encoder(model, train, read_rows)

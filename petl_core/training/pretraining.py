@@ -121,9 +121,7 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
 class _Trainer:
     """A model in pre-training on a prepared split."""
 
-    def __init__(
-        self, config: PretrainConfig, model: AdaptedCLIP, train: PreparedSplit, pool: ThreadPoolExecutor
-    ):
+    def __init__(self, config: PretrainConfig, model: AdaptedCLIP, train: PreparedSplit, pool: ThreadPoolExecutor):
         self.config, self.model, self.train_split, self.pool = config, model, train, pool
         self.parameters = list(model.trainable().values())
         self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=config.weight_decay, betas=(0.9, 0.98))

@@ -59,7 +59,7 @@ def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypa
 
 
 def results(run):
-    history = [{k: v for k, v in entry.items() if k != "seconds"} for entry in run.metrics["history"]]
+    history = [{k: v for k, v in entry.items() if not k.endswith("seconds")} for entry in run.metrics["history"]]
     return run.metrics["scores"], run.metrics["intervals"], run.metrics["chosen_epoch"], history
 
 
@@ -187,7 +187,7 @@ def test_a_queue_is_as_wide_as_what_the_method_embeds(world, tmp_path):
 
 
 def test_scene_labels_need_scenes(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment.scene_labels, "seen_classes", lambda _: [])
+    monkeypatch.setattr(experiment.scene_labels, "scene_classes", lambda _: [])
     with pytest.raises(ConfigError, match="no training image has a scene label"):
         experiment.run(CONFIG.replace(scene_probability=0.5), **elsewhere(world, tmp_path))
 
@@ -243,5 +243,3 @@ def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path
     assert json.loads(record.read_text()) == {"config": vars(CONFIG), "title": "MRS-Adapter", "reason": reason}
     experiment.run(CONFIG, **there)
     assert not record.exists()
-
-

@@ -82,7 +82,7 @@ def test_labelled_captions_stand_beside_plain_ones(dataset, frozen, tmp_path):
     part = dataset.train.subset([1, 4])
     prepared = inputs.cached_pixels(dataset.train, frozen, tmp_path, scene_template=template).part(part, template)
     labelled = [f"{part.scenes[image]}: {text}" for image, text in zip(part.image_of, part.captions, strict=True)]
-    assert torch.equal(prepared.inputs.tokens[prepared.augmented_of], frozen.tokens(labelled))
+    assert torch.equal(prepared.inputs.tokens[prepared.labelled_of], frozen.tokens(labelled))
     assert torch.equal(prepared.inputs.tokens[prepared.tokens_of], frozen.tokens(part.captions))
 
 
