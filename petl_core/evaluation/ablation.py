@@ -75,10 +75,18 @@ class Ablation:
         conditions = f"{captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
         return f"{self.dataset}: {subject}, {conditions}"
 
+    def figure_caption(self, subject: str) -> str:
+        """Of a plot of the table."""
+        return f"{self.dataset}: test mR {subject}, 95% intervals."
+
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
         """Of a frame of :meth:`differences`: what is compared, and what cannot be told apart."""
         sentence = comparison.not_distinguishable(differences, self.names)
         return f"{self.dataset}: paired mR differences (points) {subject}, 95% intervals. {sentence}"
+
+    def failed_runs(self) -> pd.DataFrame:
+        """One row a run that was asked for and is missing, with the reason."""
+        return captions.failed_runs(self.failed)
 
     def readable_table(self) -> pd.DataFrame:
         """The table to print: factors, then "value [low, high]" in percent."""

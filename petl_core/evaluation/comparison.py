@@ -1,6 +1,7 @@
 """Groups of runs compared: means with intervals over seeds and test images, paired differences, plain sentences."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from petl_core.evaluation.names import METRICS, MINUS, NO_VALUE, describe, metho
 from petl_core.runs.folder import Failure
 
 DIFFERENCE_COLUMNS = ["key", "reference", "seeds", "difference", "low", "high", "distinguishable"]
-Names = Mapping[Hashable, str]  # of keys
+Names = Mapping[Any, str]  # of keys
 
 
 def summary(groups: Sequence[Group]) -> pd.DataFrame:
@@ -20,7 +21,7 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
     for group in groups:
         hits = np.stack([run.test_hits for run in group.runs])  # (S, N, 7)
         means, intervals = retrieval.metrics(hits), retrieval.bootstrap(hits)
-        row = {
+        row: dict[str, Any] = {
             "key": group.key,
             "parameters": group.first.metrics["parameters"]["trained"],
             "seeds": len(group.runs),
@@ -83,7 +84,7 @@ def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failu
         names: of its keys.
         failed: a method of which no run was finished has a row "failed", below the others.
     """
-    columns = {
+    columns: dict[str, Any] = {
         "Method": [names[key] for key in summary["key"]],
         "Trained parameters": summary["parameters"].map("{:,}".format),
     }
@@ -94,8 +95,8 @@ def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failu
         bounds = zip(summary[metric], summary[f"{metric}_low"], summary[f"{metric}_high"], strict=True)
         columns[title] = [f"{value:.2f} [{low:.2f}, {high:.2f}]" for value, low, high in bounds]
     table = pd.DataFrame(columns)
-    missing = {method_and_loss(run): describe(run) for run in failed}
-    missing = sorted(name for key, name in missing.items() if key not in set(summary["key"]))
+    names_of_failed = {method_and_loss(run): describe(run) for run in failed}
+    missing = sorted(name for key, name in names_of_failed.items() if key not in set(summary["key"]))
     if not missing:
         return table
     rows = [dict.fromkeys(table, "failed") | {"Method": name} for name in missing]

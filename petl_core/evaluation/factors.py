@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from petl_core.evaluation.labelled_queries import query_mode
-from petl_core.evaluation.names import CONTRASTS, HMMC_TERMS, NO_VALUE, QUERY_MODES, loss_terms
+from petl_core.evaluation.names import CONTRASTS, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
 from petl_core.runs.folder import Run
 
 # A setting without effect where the other is 0.
@@ -57,7 +57,7 @@ def factor_title(factor: str) -> str:
 def format_value(factor: str, value: Any) -> str:
     """A factor's value as tables and legends show it."""
     if factor == "terms" and isinstance(value, tuple):
-        return " + ".join(HMMC_TERMS.get(term, term) for term in value)
+        return " + ".join(loss_term_names(value))
     if isinstance(value, tuple):
         return ", ".join(format_value("", part) for part in value)
     if value is None or value != value:  # NaN, into which a frame of numbers turns None

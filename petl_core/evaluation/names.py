@@ -1,10 +1,13 @@
 """Words for what was measured and for what was run. Keys connect code; these strings are made last, for people."""
 
 from collections import Counter
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
+from typing import TypeVar, cast
 
 from petl_core.config import RunConfig
 from petl_core.runs.folder import Failure, Run
+
+K = TypeVar("K", bound=Hashable)
 
 METRICS = {
     "i2t_r1": "I→T R@1",
@@ -28,11 +31,16 @@ def loss_terms(config: RunConfig) -> tuple[str, ...]:
     return tuple(term for term, weight in weights.items() if weight)
 
 
+def loss_term_names(terms: Iterable[str]) -> list[str]:
+    """Terms of the loss in words; one that HMMC does not have is called as its field is."""
+    return [HMMC_TERMS.get(term, term) for term in terms]
+
+
 def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
     """The key of a run in a comparison of methods: all that :func:`describe` says, as values."""
     config = run.config
-    if config is None:
-        return (run.name,)
+    if config is None:  # a failure whose folder tells nothing
+        return (cast(Failure, run).name,)
     if not config.epochs:
         return (config.method,)
     return (config.method, loss_terms(config), config.contrast, config.queue_size, config.scene_probability)
@@ -40,20 +48,22 @@ def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
 
 def method_title(run: Run | Failure) -> str:
     """The method of a run as tables print it; its key where a failure left no title."""
-    return run.metrics["method"]["title"] if isinstance(run, Run) else run.title or run.config.method
+    if isinstance(run, Run):
+        return run.metrics["method"]["title"]
+    return run.title or (run.config.method if run.config else run.name)
 
 
 def describe(run: Run | Failure) -> str:
     """The method of a run and, where it is trained, its loss, queue and scene labels."""
     config = run.config
     if config is None:
-        return run.name
+        return cast(Failure, run).name
     if not config.epochs:
         return method_title(run)
     terms = loss_terms(config)
-    shown = [HMMC_TERMS.get(term, term) for term in terms]
+    shown = loss_term_names(terms)
     if set(HMMC_TERMS) <= set(terms):
-        shown = ["HMMC", *(term for term in terms if term not in HMMC_TERMS)]
+        shown = ["HMMC", *loss_term_names(term for term in terms if term not in HMMC_TERMS)]
     parts = [method_title(run), f"{' and '.join(shown)} ({CONTRASTS.get(config.contrast, config.contrast)})"]
     if config.queue_size:
         parts.append(f"queue {config.queue_size}")
@@ -62,12 +72,12 @@ def describe(run: Run | Failure) -> str:
     return " + ".join(parts)
 
 
-def full_names(runs: Mapping[Hashable, Run]) -> dict[Hashable, str]:
+def full_names(runs: Mapping[K, Run]) -> dict[K, str]:
     """A full description for each key."""
     return {key: describe(run) for key, run in runs.items()}
 
 
-def short_names(runs: Mapping[Hashable, Run]) -> dict[Hashable, str]:
+def short_names(runs: Mapping[K, Run]) -> dict[K, str]:
     """The method alone where it tells a key from all others, the full description elsewhere."""
     titles = Counter(method_title(run) for run in runs.values())
     return {key: method_title(run) if titles[method_title(run)] == 1 else describe(run) for key, run in runs.items()}

@@ -1,6 +1,7 @@
 """One row a run: what it scored, what it cost."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ def scores(runs: Sequence[Run], rule: str = "strict") -> pd.DataFrame:
     """
     rows = []
     for run in runs:
-        row = {
+        row: dict[str, Any] = {
             "key": run.config.hash,
             "seed": run.config.seed,
             "parameters": run.metrics["parameters"]["trained"],
@@ -36,7 +37,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
     rows = []
     for run in runs:
         seconds = [epoch["seconds"] for epoch in run.metrics["history"] if "seconds" in epoch]
-        row = {
+        row: dict[str, Any] = {
             "key": run.config.hash,
             "seed": run.config.seed,
             "parameters": run.metrics["parameters"]["trained"],
@@ -61,7 +62,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def readable_costs(frame: pd.DataFrame, names: Mapping[Hashable, str]) -> pd.DataFrame:
+def readable_costs(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """A frame of :func:`costs` to print, with the names of its keys."""
 
     def shown(column: str, form: str) -> list[str]:

@@ -135,6 +135,8 @@ def _set_x_ticks(axes: Axes, values: pd.Series) -> None:
     forward, back = (np.log, np.exp) if axes.get_xscale() == "log" else (np.asarray, np.asarray)
     places = np.unique(forward(values.dropna()))
     if not len(places):  # nothing but references
+        axes.set_xticks([], minor=False)
+        axes.set_xticks([], minor=True)
         return
     width = np.ptp(places) or 1
     axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))

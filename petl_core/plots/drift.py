@@ -20,7 +20,7 @@ def plot_drift(drift: pd.DataFrame, hue: str) -> Figure:
     for axes, (modality, part) in zip(grid, drift.groupby("modality"), strict=True):
         for i, value in enumerate(levels(drift[hue])):
             look = {"linestyle": DASHES[i % len(DASHES)], **marker_and_colour(i), **SERIES}
-            for _, run in part[equals(part[hue], value)].groupby("key"):
+            for _, run in part[equals(part[hue], value)].groupby("key", sort=False):
                 axes.plot(run["age"], run["cosine"], label=format_value(hue, value), **look)
         axes.set(xlabel="age (steps)", title=f"{modality}s")
         axes.ticklabel_format(axis="y", useOffset=False)

@@ -50,7 +50,7 @@ class Outputs:
         # Without a date or a version in it, the same figure is the same file.
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             write_atomically(self._folder / f"{name}{suffix}", partial(figure.savefig, metadata=metadata))
-        self._record(name, caption, (".png", ".pdf"))
+        self._record(self._folder, name, caption, (".png", ".pdf"))
 
     def table(self, table: pd.DataFrame, name: str, caption: str) -> Styler:
         """Write ``name.csv``, ``.md`` and ``.tex`` (booktabs); the table with its caption, to show in the notebook."""
@@ -68,18 +68,18 @@ class Outputs:
         }
         for suffix, content in contents.items():
             write_atomically(self._folder / f"{name}{suffix}", partial(_write_text, content))
-        self._record(name, caption, tuple(contents))
+        self._record(self._folder, name, caption, tuple(contents))
         return shown
 
-    def _record(self, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
+    def _record(self, folder: Path, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
         """Put one output into the manifest, and forget those whose files are gone."""
-        files = {f"{name}{suffix}": sha256(self._folder / f"{name}{suffix}") for suffix in suffixes}
-        with filelock.FileLock(self._folder / ".manifest.lock"):  # notebooks write in parallel
-            manifest = read_manifest(self._folder)
+        files = {f"{name}{suffix}": sha256(folder / f"{name}{suffix}") for suffix in suffixes}
+        with filelock.FileLock(folder / ".manifest.lock"):  # notebooks write in parallel
+            manifest = read_manifest(folder)
             outputs = {
                 main: record
                 for main, record in manifest["outputs"].items()
-                if main not in files and all((self._folder / file).exists() for file in record["files"])
+                if main not in files and all((folder / file).exists() for file in record["files"])
             }
             outputs[next(iter(files))] = {**self._source, "caption": caption, "files": files}
             configs = manifest["configs"] | self._configs
@@ -88,7 +88,7 @@ class Outputs:
                 "outputs": dict(sorted(outputs.items(), key=lambda item: item[1]["notebook"])),
                 "configs": {run: configs[run] for run in sorted(used)},
             }
-            write_json(self._folder / MANIFEST, content)
+            write_json(folder / MANIFEST, content)
 
 
 def read_manifest(folder: str | Path) -> dict:

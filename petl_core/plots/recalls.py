@@ -1,6 +1,7 @@
 """Recalls of methods, and what their parameters buy."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ SAME_SIZE = 1.25  # methods whose parameters differ by less than this factor sta
 STEP, WIDEST = 2.5, 4  # points between two of them, less than a marker; most steps from the first to the last
 
 
-def plot_recalls(frame: pd.DataFrame, names: Mapping[Hashable, str]) -> Figure:
+def plot_recalls(frame: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
     """The six recalls and mR of each row, with 95 % intervals.
 
     Args:
@@ -36,7 +37,7 @@ def plot_recalls(frame: pd.DataFrame, names: Mapping[Hashable, str]) -> Figure:
     return figure
 
 
-def plot_against_parameters(frame: pd.DataFrame, names: Mapping[Hashable, str]) -> Figure:
+def plot_against_parameters(frame: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
     """mR against trained parameters (log axis, with a place for none), with 95 % intervals.
 
     Methods of nearly equal size are moved apart, by a few points at most, where they would hide one another.
