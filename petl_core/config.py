@@ -19,10 +19,7 @@ CHOICES = {
     "pairs": ("images", "captions"),
     "schedule": ("cosine", "step"),
 }
-NOT_NEGATIVE = (
-    "w_cross", "w_image", "w_text", "margin", "weight_decay", "epochs", "train_images", "queue_weight", "queue_warmup",
-    "seed",
-)  # fmt: skip
+NOT_NEGATIVE = ("margin", "weight_decay", "epochs", "train_images", "queue_weight", "queue_warmup", "seed")
 POSITIVE = ("temperature", "learning_rate")
 FRACTIONS = ("validation_fraction", "view_dropout")  # above 0 and below 1
 LARGEST_QUEUE = 65_536
@@ -79,7 +76,7 @@ class RunConfig:
         self._check_combinations()
         scene_labels.check_template(self.scene_template)
         try:
-            json.dumps(self.method_options, allow_nan=False)
+            json.dumps(self.method_options, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"run configuration: method_options must be JSON: {error}") from error
 
@@ -87,7 +84,7 @@ class RunConfig:
         """Fields on their own."""
         for name, allowed in CHOICES.items():
             self._require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}")
-        for name in NOT_NEGATIVE:
+        for name in (*NOT_NEGATIVE, *self.term_weights):
             self._require(getattr(self, name) >= 0, name, "at least 0")
         for name in POSITIVE:
             self._require(getattr(self, name) > 0, name, "positive")
@@ -100,7 +97,7 @@ class RunConfig:
 
     def _check_combinations(self) -> None:
         """Fields that make sense only together."""
-        has_loss = self.w_cross + self.w_image + self.w_text > 0
+        has_loss = any(self.term_weights.values())
         self._require(self.epochs == 0 or has_loss, "w_cross", "positive, or another term's weight")
         self._require(self.epochs == 0 or self.method != "zero_shot", "epochs", "0 for zero_shot")
         if self.cache_features and self.scene_probability:
@@ -112,6 +109,11 @@ class RunConfig:
     def _require(self, condition: bool, name: str, wanted: str) -> None:
         if not condition:
             raise ConfigError(f"run configuration: {name} = {getattr(self, name)!r} must be {wanted}")
+
+    @property
+    def term_weights(self) -> dict[str, float]:
+        """The fields ``w_<term>``, of the terms of the loss."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name.startswith("w_")}
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""

@@ -183,7 +183,7 @@ class _Trial:
             self.optimizer.step()
 
     def _loss(self) -> torch.Tensor:
-        images, texts = self._embed() if self.taps is None else self._embed_taps()  # (B, d) each
+        images, texts = self._embed() if self.taps is None else self._embed_taps(self.taps)  # (B, d) each
         return infonce(images, texts)
 
     def _embed(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -192,10 +192,10 @@ class _Trial:
             self.model.encode_text(self.tokens, normalize=True),
         )
 
-    def _embed_taps(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _embed_taps(self, taps: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, torch.Tensor]:
         # Gathered in random order and moved to the device, as training from cached features does.
         rows = torch.randperm(len(self.images))
-        image_taps, text_taps = (taps[rows].to(self.device) for taps in self.taps)
+        image_taps, text_taps = (tap[rows].to(self.device) for tap in taps)
         tokens = self.tokens[rows.to(self.device)]
         return (
             self.model.image_from_taps(image_taps, normalize=True),

@@ -50,7 +50,7 @@ def compare_spaces(before: Space, after: Space, split: Split, samples: int = 100
     draws = {"before": _measures(before, split, weights), "after": _measures(after, split, weights)}
     draws["change"] = draws["after"] - draws["before"]
 
-    columns = {}
+    columns: dict[str, pd.Series] = {}
     for name, values in draws.items():  # (1 + samples, measures)
         bounds = values.iloc[1:].quantile(INTERVAL)
         columns |= {name: values.iloc[0], f"{name}_low": bounds.iloc[0], f"{name}_high": bounds.iloc[1]}

@@ -1,6 +1,6 @@
 """What a query finds: ranks of its own counterpart, what adaptation fixes and breaks, captions with copies as one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ class FoundCaption(NamedTuple):
     own: bool  # one of the copies is the image's own
 
 
-def merge_copies(found: Searched, image: int, captions: Sequence[int]) -> list[FoundCaption]:
+def merge_copies(found: Searched, image: int, captions: Iterable[int]) -> list[FoundCaption]:
     """Captions with verbatim copies as one, each where its first copy stands."""
     copies: dict[str, list[int]] = {}
     for caption in captions:

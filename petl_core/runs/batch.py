@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing.context import BaseContext
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from petl_core.config import RunConfig
@@ -48,7 +48,7 @@ def train_all(configs: Sequence[RunConfig], places: Places, workers: int = 1) ->
             yield future.result()
 
 
-def _run_apart(server: BaseContext, config: RunConfig, places: Places, threads: int) -> Outcome:
+def _run_apart(server: ForkServerContext, config: RunConfig, places: Places, threads: int) -> Outcome:
     """A run in a process of its own, which is started again if it dies."""
     folder = resolve(places.runs_root) / config.hash
     for _ in range(ATTEMPTS):

@@ -8,6 +8,7 @@ import dataclasses
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -151,11 +152,11 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     memory = PeakMemory(device)
     if config.epochs and model.trainable():
         started = time.perf_counter()
-        prepared = job.prepare(model, job.dataset.train, train, validation)
+        prepared_train, prepared_validation = job.prepare(model, job.dataset.train, train, validation)
         seconds["prepare"] = time.perf_counter() - started
-        width = embed_texts(model, prepared[0], prepared[0].tokens_of[:1]).shape[1]
+        width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
         state = TrainState.start(config, model, width, job.progress)
-        fitting.fit(state, *prepared, job.folder / "checkpoint.pt", job.digests)
+        fitting.fit(state, prepared_train, prepared_validation, job.folder / "checkpoint.pt", job.digests)
         history = state.history
     seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
     seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
@@ -172,7 +173,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     model.save(job.folder / "adapter.safetensors")
     hits = {"": tested.hits, **{f"_{mode}": found for mode, found in tested.scene_hits.items()}}
     for mode, found in hits.items():
-        write_atomically(job.folder / f"test_hits{mode}.npy", lambda path, found=found: np.save(path, found))
+        write_atomically(job.folder / f"test_hits{mode}.npy", partial(_write_array, found))
     splits = {"train": train, "validation": validation, "test": job.dataset.test}
     metrics = {
         "hash": config.hash,
@@ -196,6 +197,10 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     }
     write_json(job.folder / "metrics.json", metrics)
     (job.folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def _write_array(array: np.ndarray, path: Path) -> None:
+    np.save(path, array)
 
 
 def _opened(folder: Path, digests: dict[str, str]) -> Run:

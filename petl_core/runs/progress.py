@@ -33,11 +33,11 @@ def follow(study: Study, process: subprocess.Popen, log: Path, workers: int) -> 
     root = resolve(study.places["runs_root"])
     told = {name for name in study.runs if (root / name / "failed.json").exists()}
     done = sum(is_finished(root / name) for name in study.runs)
-    with tqdm(total=len(study.runs), initial=done, unit="run", bar_format="{desc}{bar:20} {postfix}") as bar:
+    with tqdm(total=len(study.runs), initial=done, unit="run", bar_format="{bar:20} {desc}") as bar:
         while True:
             ended = process.poll() is not None
             bar.n = sum(is_finished(root / name) for name in study.runs)
-            bar.set_postfix_str(_line(study, log, workers, bar.format_dict["elapsed"]))
+            bar.set_description_str(_line(study, log, workers, bar.format_dict["elapsed"]))
             for failure in _new_failures(study, root, told):
                 bar.write(failure)
             if ended:

@@ -1,5 +1,6 @@
 """The one look at the test split, after training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -40,7 +41,7 @@ def score_test_split(
     equivalent = retrieval.per_image_hits(scores, split.image_of, split.captions)
     labelled = {}
     if config.scene_probability and classes:
-        labelled = _labelled_scores(model, images, texts, split, (classes, config.scene_template))
+        labelled = _labelled_scores(model, (images, texts), split, classes, config.scene_template)
     return SplitScores(
         scores=retrieval.evaluate(scores, split.image_of, split.captions),
         intervals={"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
@@ -52,11 +53,13 @@ def score_test_split(
     )
 
 
-def _labelled_scores(model, images, texts, split: Split, labels: tuple[list[str], str]) -> dict[str, np.ndarray]:
-    """(N, M) scores of the images (N, d) for queries with labels, each mode apart."""
-    classes, template = labels
+def _labelled_scores(
+    model: AdaptedCLIP, space: tuple[np.ndarray, np.ndarray], split: Split, classes: list[str], template: str
+) -> dict[str, np.ndarray]:
+    """(N, M) scores for queries with labels, each mode apart; ``space`` is images (N, d) and plain texts (M, d)."""
+    images, texts = space
 
-    def predict(_) -> list[str]:
+    def predict(_: Sequence[str]) -> list[str]:
         prompts = embed_captions(model, scene_labels.class_prompts(classes))
         return scene_labels.predict_scenes(texts, prompts, classes)
 
