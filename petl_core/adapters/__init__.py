@@ -5,7 +5,7 @@
     model.save("adapter.safetensors")
     model = load(backbone.load("ViT-B-32-quickgelu", "openai"), "adapter.safetensors")
 
-A new method is a file with a :class:`~petl_core.adapters.base.Method` and a line below::
+A new method is a file with a :class:`~petl_core.adapters.base.Method`, and a line in ``METHODS``::
 
     class Scale(Method):                                     # petl_core/adapters/scale.py
         '''Scale the frozen image embedding.'''
@@ -20,7 +20,7 @@ A new method is a file with a :class:`~petl_core.adapters.base.Method` and a lin
         def encode_image(self, clip, images):
             return self.scale * clip.encode_image(images)
 
-    METHODS["scale"] = Scale
+    "scale": Scale,                                          # below
 """
 
 from pathlib import Path
