@@ -7,7 +7,6 @@ import textwrap
 import torch
 from small_clips import embed, images_for, tiny_backbone, train_step
 
-from petl_core import optimizers
 from petl_core.adapters import METHODS, attach, check_method, load
 
 SCALE = '''
@@ -63,7 +62,7 @@ def test_a_new_method_is_a_file_and_one_line(monkeypatch, backbone, tokens, tmp_
     # it trains
     images = images_for(backbone)
     before = embed(model, images, tokens)
-    train_step(model.train(), optimizers.Adam(model.trainable().values(), 0.1), images, tokens)
+    train_step(model.train(), torch.optim.Adam(model.trainable().values(), 0.1), images, tokens)
     after = embed(model.eval(), images, tokens)
     assert not torch.equal(after[:6], before[:6]) and torch.equal(after[6:], before[6:])
 

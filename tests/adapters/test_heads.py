@@ -5,7 +5,6 @@ import torch
 from small_clips import SHAPES, captions, embed, images_for, shaped_backbone, train_step
 from torch.nn.functional import relu
 
-from petl_core import optimizers
 from petl_core.adapters import attach
 from petl_core.backbone import trim
 
@@ -17,7 +16,7 @@ def backbone(request):
 
 def test_linear_probe_trains_every_joint_dimension(backbone):
     model = attach(backbone, "linear_probe")
-    optimizer = optimizers.Adam(model.trainable().values())
+    optimizer = torch.optim.Adam(model.trainable().values())
     train_step(model, optimizer, images_for(backbone), trim(captions(5, 12, 9, 7, 30, 3)))
     assert all((p.grad != 0).float().mean() > 0.99 for p in model.trainable().values())
 

@@ -16,7 +16,6 @@ from small_clips import (
     train_step,
 )
 
-from petl_core import optimizers
 from petl_core.adapters import METHODS, attach
 from petl_core.backbone import trim
 
@@ -28,7 +27,7 @@ def check_training(model):
     """Two steps: zero-initialised projections pass gradient on from the second one."""
     model.train()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    optimizer = optimizers.Adam(model.trainable().values(), lr=1e-2)
+    optimizer = torch.optim.Adam(model.trainable().values(), lr=1e-2)
     images, tokens = images_for(model.backbone), trim(captions(5, 12, 9, 7, 30, 3))
     for _ in range(2):
         train_step(model, optimizer, images, tokens)
