@@ -68,13 +68,14 @@ def run(
             digests = provenance.digests(dataset, weights, config.pretrained)
             if not is_finished(folder):
                 (folder / "failed.json").unlink(missing_ok=True)
-                write_json(folder / "config.json", dataclasses.asdict(config))
+                write_json(folder / "config.json", _asked(config))
                 _make(_Job(config, dataset, digests, folder, progress), weights, on)
             return _opened(folder, digests)
     except Exception as error:
         if not is_finished(folder):
             with contextlib.suppress(OSError):  # the first error counts
-                write_json(folder / "failed.json", _failure(config, error))
+                reason = f"{type(error).__name__}: {error}"
+                write_json(folder / "failed.json", {**_asked(config), "reason": reason})
         raise
 
 
@@ -232,14 +233,10 @@ def draw_images(train: data.Split, count: int, seed: int) -> data.Split:
     return train.subset(np.sort(chosen)) if count else train
 
 
-def _failure(config: RunConfig, error: Exception) -> dict:
-    """What ``failed.json`` says."""
+def _asked(config: RunConfig) -> dict:
+    """What a run's folder says of it before it is finished."""
     method = adapters.METHODS.get(config.method)
-    return {
-        "config": dataclasses.asdict(config),
-        "title": method.title if method else config.method,
-        "reason": f"{type(error).__name__}: {error}",
-    }
+    return {"title": method.title if method else config.method, "config": dataclasses.asdict(config)}
 
 
 def _check(config: RunConfig) -> None:

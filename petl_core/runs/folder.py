@@ -1,6 +1,6 @@
 """A run's folder, ``runs/<hash>/``, read without torch and without training anything.
 
-config.json           what was asked
+config.json           what was asked, and the title of its method
 checkpoint.pt         the state after the last finished epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
@@ -110,25 +110,23 @@ def read_config(folder: Path) -> RunConfig:
     """
     path = folder / "config.json"
     try:
-        return RunConfig(**read_json(path))
-    except (TypeError, OSError) as error:
+        return RunConfig(**read_json(path)["config"])
+    except (TypeError, KeyError, OSError) as error:
         raise ConfigError(f"{path} is missing or of another version ({error}); run its configuration again") from error
 
 
 def failure_of(folder: str | Path, reason: str = "") -> Failure:
     """What a folder tells of a run that is not there; otherwise ``reason``."""
     folder = resolve(folder)
-    config, title = None, ""
+    told: dict[str, Any] = {}
+    for name in ("config.json", "failed.json"):  # the second knows more
+        if (folder / name).exists():
+            told |= read_json(folder / name)
     if not folder.exists():
         reason = "not run yet"
-    if (folder / "config.json").exists():
-        with contextlib.suppress(ValueError):  # ConfigError among them: of another version
-            config = read_config(folder)
-        if not is_finished(folder):
-            reason = "stopped before its end: killed, or out of memory"
-    if (folder / "failed.json").exists():
-        told = read_json(folder / "failed.json")
-        reason, title = told["reason"], told.get("title", "")
-        with contextlib.suppress(ValueError, TypeError):
-            config = RunConfig(**told["config"])
-    return Failure(folder.name, config, reason, title or (config.method if config else ""))
+    elif told and not is_finished(folder):
+        reason = told.get("reason", "stopped before its end: killed, or out of memory")
+    config = None
+    with contextlib.suppress(ValueError, TypeError, KeyError):  # of another version
+        config = RunConfig(**told["config"])
+    return Failure(folder.name, config, reason, told.get("title") or (config.method if config else ""))

@@ -124,7 +124,8 @@ class _Trainer:
     def __init__(self, config: PretrainConfig, model: AdaptedCLIP, train: PreparedSplit, pool: ThreadPoolExecutor):
         self.config, self.model, self.train_split, self.pool = config, model, train, pool
         self.parameters = list(model.trainable().values())
-        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=config.weight_decay, betas=(0.9, 0.98))
+        optimizer = torch.optim.AdamW(self.parameters, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True)
+        self.optimizer = optimizer
 
     def train(self, progress: bool) -> list[dict]:
         """All epochs; the mean loss of each."""

@@ -40,7 +40,8 @@ def elsewhere(world, tmp_path):
 
 def test_a_run_leaves_a_complete_account(finished):
     metrics = json.loads((finished.folder / "metrics.json").read_text())
-    assert metrics["config"] == json.loads((finished.folder / "config.json").read_text())
+    asked = json.loads((finished.folder / "config.json").read_text())
+    assert asked == {"title": "MRS-Adapter", "config": metrics["config"]}
     assert metrics["hash"] == finished.folder.name == CONFIG.hash
     assert [entry["epoch"] for entry in metrics["history"]] == [0, 1, 2, 3]
     best = max(metrics["history"], key=lambda entry: entry["validation_mr"])
@@ -167,7 +168,7 @@ def test_a_run_is_read_by_its_folder_and_never_trained(world, finished, tmp_path
     renamed = shutil.copytree(finished.folder, tmp_path / "best")
     with pytest.raises(ConfigError, match=f"keeps its configuration under {CONFIG.hash}"):
         open_run(renamed)
-    (renamed / "config.json").write_text('{"lr": 1.0}')
+    (renamed / "config.json").write_text('{"config": {"lr": 1.0}}')
     with pytest.raises(ConfigError, match=r"config\.json is missing or of another version"):
         open_run(renamed)
 
@@ -220,7 +221,7 @@ def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finishe
     shutil.copytree(finished.folder, tmp_path / finished.folder.name)
     killed = CONFIG.replace(seed=8)
     (tmp_path / killed.hash).mkdir()
-    (tmp_path / killed.hash / "config.json").write_text(json.dumps(vars(killed)))
+    (tmp_path / killed.hash / "config.json").write_text(json.dumps({"title": "MRS", "config": vars(killed)}))
     diverging = CONFIG.replace(seed=9, learning_rate=1e30, epochs=1)
     runs, failed = collect([CONFIG.hash, killed.hash, diverging, "0123456789abcdef"], **there)
     assert [run.config for run in runs] == [CONFIG]

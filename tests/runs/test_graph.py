@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from petl_core.config import RunConfig
 from petl_core.paths import ROOT
 from petl_core.runs import study
 
@@ -28,36 +29,39 @@ def snakemake(folder, *arguments):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_graph_plans_every_run_once(section, tmp_path):
+@pytest.mark.parametrize("runs_per_job", [0, 1])
+def test_the_graph_plans_every_run_once(section, runs_per_job, tmp_path):
     moved = tmp_path / "moved.yaml"
-    moved.write_text(yaml.safe_dump({section: SECTIONS[section] | {"runs_root": str(tmp_path / "runs")}}))
+    changes = {"runs_root": str(tmp_path / "runs"), "runs_per_job": runs_per_job}
+    moved.write_text(yaml.safe_dump({section: SECTIONS[section] | changes}))
     planned = snakemake(
         tmp_path, "--dry-run", "--cores", "1", "--configfile", str(moved), "--config", f"section={section}"
     )
     assert planned.returncode == 0, planned.stderr
-    asked = study.read(SECTIONS[section], section)
-    for name in asked.runs:
-        assert f"runs/{name}/03_train.ipynb" in planned.stdout
-    assert f"train {len(asked.runs)}".split() in [line.split() for line in planned.stdout.splitlines()]
-    assert f"{len(asked.runs)} runs, 0 finished" in planned.stderr
+    jobs = len(study.read(SECTIONS[section], section).runs) if runs_per_job else 1
+    assert f"train {jobs}".split() in [line.split() for line in planned.stdout.splitlines()]
 
 
-def train_notebook_that_dies(folder):
-    """Copies of the notebooks, of which the kernel of 03_train dies after training: LoRA's once, BitFit's always."""
+def test_a_job_has_every_run_or_as_many_as_asked():
+    """The batch notebook is handed each run once, whatever the size of a job."""
+    asked = study.read(SECTIONS["study"], "study")
+    configs = [RunConfig(**run.changed()) for run in asked.runs.values()]
+    assert [config.hash for config in configs] == list(asked.runs)
+
+
+def notebooks_with_dying_runs(folder):
+    """Copies of the notebooks, of which 15_batch trains runs that die: LoRA's once, BitFit's always."""
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
-    path = folder / "notebooks" / "03_train.ipynb"
+    path = folder / "notebooks" / "15_batch.ipynb"
     notebook = nbformat.read(path, as_version=4)
-    cell = next(cell for cell in notebook.cells if "config = RunConfig(" in cell.source)
-    cell.source += """
-import os, pathlib
-died = pathlib.Path(f"{method}.died")
-if method == "bitfit" or method == "lora" and not died.exists():
-    experiment.retrieval.per_image_hits = lambda *_: (died.touch(), os._exit(137))"""
+    cell = next(cell for cell in notebook.cells if "batch.train_all" in cell.source)
+    dying = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import dying_runs; batch._run = dying_runs.run"
+    cell.source = f"{dying}\n{cell.source}"
     nbformat.write(notebook, path)
 
 
 def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
-    train_notebook_that_dies(tmp_path)
+    notebooks_with_dying_runs(tmp_path)
     runs = [{"method": "full", "learning_rate": 1e30}, {"method": ["bitfit", "lora", "mrs"]}]
     section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
     section |= {"data_root": str(ROOT / "data"), "notebooks": {"04_benchmark": {"runs": runs}}}
@@ -79,8 +83,7 @@ def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
     assert "loss" in json.loads((folders["full"] / "failed.json").read_text())["reason"]
     finished = {method for method, folder in folders.items() if (folder / "metrics.json").exists()}
     assert finished == {"lora", "mrs"}
-    assert (tmp_path / "lora.died").exists() and (tmp_path / "bitfit.died").exists()
-    assert "resuming" in (folders["lora"] / "03_train.ipynb").read_text()
+    assert (tmp_path / "runs" / "lora.died").exists() and (tmp_path / "runs" / "bitfit.died").exists()
     assert {name for name in table.index if table[name] == "failed"} == {
         "Full fine-tuning + HMMC (InfoNCE)",
         "BitFit + HMMC (InfoNCE)",
