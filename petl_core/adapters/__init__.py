@@ -24,6 +24,7 @@ A new method is a file with a :class:`~petl_core.adapters.base.Method`, and a li
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -69,7 +70,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def attach(backbone: Backbone, method: str, *, train_logit_scale: bool = False, **options) -> AdaptedCLIP:
+def attach(backbone: Backbone, method: str, *, train_logit_scale: bool = False, **options: Any) -> AdaptedCLIP:
     """Freeze a backbone and attach a method to it.
 
     Args:
@@ -91,8 +92,8 @@ def attach(backbone: Backbone, method: str, *, train_logit_scale: bool = False, 
     return model
 
 
-def check_method(method: str, options: dict):
-    """The method's ``Options``, with defaults for what ``options`` leaves out.
+def check_method(method: str, options: dict) -> Any:
+    """An instance of the method's ``Options``, with defaults for what ``options`` leaves out.
 
     Raises:
         ConfigError: an unknown method, or an unknown or ill-typed option.

@@ -1,9 +1,11 @@
 """What every method shares: options, open_clip's interface, saving."""
 
 import dataclasses
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -34,17 +36,19 @@ class Method(nn.Module):
         Options: a dataclass of its options, each with a default.
     """
 
-    title: str
-    parameter_count: int | None = None
-    Options = NoOptions
+    title: ClassVar[str]
+    parameter_count: ClassVar[int | None] = None
+    Options: ClassVar[type] = NoOptions
 
-    def __init__(self, clip: nn.Module, options):
+    def __init__(self, clip: nn.Module, options: object):  # an instance of Options
         super().__init__()
 
     def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) images in the backbone's precision -> (B, d) embeddings."""
         return clip.encode_image(images)
 
     def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
+        """(B, L) token ids -> (B, d) embeddings."""
         return clip.encode_text(tokens)
 
 
@@ -52,7 +56,7 @@ class SideMethod(Method):
     """A method through which nothing flows back into the frozen towers: heads and side networks.
 
     What it reads of them, its taps, is one tensor with a row a sample, made without a graph. It may therefore come from
-    a cache (:mod:`petl_core.training.features`); of a method inside the towers no feature can be kept.
+    a cache (:mod:`petl_core.training.inputs`); of a method inside the towers no feature can be kept.
 
     Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. Here they are the embeddings, and they
     are left as they are; a subclass overrides what differs.
@@ -104,11 +108,11 @@ class AdaptedCLIP(nn.Module):
         clip: the backbone's, as a submodule.
         name: the method's key in ``METHODS``.
         method: what it adds, a :class:`Method`.
-        options: of the method, filled with defaults.
+        options: an instance of the method's ``Options``, as :func:`fill_options` gives it.
         backbone_fingerprint: of the backbone as it was before anything was trained.
     """
 
-    def __init__(self, backbone: Backbone, name: str, method: type[Method], options):
+    def __init__(self, backbone: Backbone, name: str, method: type[Method], options: Any):
         super().__init__()
         clip = backbone.clip
         accept_trimmed(clip)
@@ -178,8 +182,8 @@ class AdaptedCLIP(nn.Module):
 
 
 @contextmanager
-def second_view(model: AdaptedCLIP, probability: float):
-    """Within this context ``model`` sees a second view of its inputs, for HMMC.
+def second_view(model: AdaptedCLIP, probability: float) -> Iterator[None]:
+    """Within this context ``model`` sees a second view of its inputs, for HMMC (:mod:`petl_core.losses`).
 
     For a method inside the towers that is PE-RSITR's: elements of the token embeddings are dropped before block 1. A
     side method may train from cached taps, out of which the towers' tokens cannot be drawn again; so that it trains
@@ -196,8 +200,8 @@ def second_view(model: AdaptedCLIP, probability: float):
         model.method.tap_dropout = 0.0
 
 
-def fill_options(name: str, method: type[Method], options: dict):
-    """The method's ``Options``, with defaults for what ``options`` leaves out.
+def fill_options(name: str, method: type[Method], options: dict) -> Any:
+    """An instance of the method's ``Options``, with defaults for what ``options`` leaves out.
 
     Raises:
         ConfigError: an unknown or ill-typed option, or one out of range.

@@ -8,7 +8,7 @@ from torch import nn
 
 
 def down_projection(inputs: int, outputs: int) -> nn.Linear:
-    """Kaiming uniform (a = sqrt 5), zero bias."""
+    """A linear layer with Kaiming uniform weights (a = sqrt 5) and zero bias."""
     linear = nn.Linear(inputs, outputs)
     nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5))
     nn.init.zeros_(linear.bias)
@@ -16,7 +16,7 @@ def down_projection(inputs: int, outputs: int) -> nn.Linear:
 
 
 def up_projection(inputs: int, outputs: int) -> nn.Linear:
-    """All zero, so that training starts at zero-shot CLIP."""
+    """A linear layer that is all zero, so that training starts at zero-shot CLIP."""
     linear = nn.Linear(inputs, outputs)
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
@@ -26,7 +26,14 @@ def up_projection(inputs: int, outputs: int) -> nn.Linear:
 class Bottleneck(nn.Module):
     """``y = scale * up(dropout(activation(down(x))))``; starts at y = 0."""
 
-    def __init__(self, width: int, bottleneck: int, activation: Callable, dropout=0.0, scale=1.0):
+    def __init__(
+        self,
+        width: int,
+        bottleneck: int,
+        activation: Callable[[torch.Tensor], torch.Tensor],
+        dropout: float = 0.0,
+        scale: float = 1.0,
+    ):
         super().__init__()
         self.down = down_projection(width, bottleneck)
         self.up = up_projection(bottleneck, width)

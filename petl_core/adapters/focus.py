@@ -58,7 +58,7 @@ class FocusLayer(nn.Module):
         self.widen, self.narrow = down_projection(r, MLP_RATIO * r), down_projection(MLP_RATIO * r, r)
 
     def forward(self, s: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """States s (B, N', r), the query's place one-hot (B, N'), the N keys among them (B, N') bool -> s and w."""
+        """States s (B, N', r) of all N' tokens; one-hot (B, N'), the query; bool (B, N'), the N keys -> s and w."""
         query = self.query(at_query.unsqueeze(1) @ s)  # (B, 1, r)
         folded = query @ self.key.weight  # q (s K)^T = (q K) s^T spares a projection of every token
         scores = (folded @ s.transpose(1, 2)).squeeze(1) / math.sqrt(s.shape[-1])  # (B, N')
@@ -94,9 +94,11 @@ class SideBranch(nn.Module):
         self.downs = nn.ModuleList(down_projection(taps.width, r) for _ in taps.layers)
         self.gates = nn.Parameter(torch.zeros(len(taps.layers)))
         self.layers = nn.ModuleList(FocusLayer(r, focus) for _ in taps.layers)
-        self.up = up_projection(r, taps.embedding)
+        self.up = up_projection(r, taps.embedding_dim)
 
-    def forward(self, taps: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor):
+    def forward(
+        self, taps: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Packed taps, and the query's place and the keys as :class:`FocusLayer` takes them -> y and each layer's w."""
         embedding, states = self.taps.unpack(taps)
         weights = []

@@ -56,7 +56,7 @@ class LinearProbe(SideMethod):
 class CLIPAdapterOptions:
     """As released."""
 
-    reduction: int = 2
+    reduction: int = 2  # the bottleneck is this many times narrower than the embedding
     ratio: float = 0.2  # of the adapted embedding in the mix
 
     def __post_init__(self):
@@ -93,6 +93,7 @@ class CLIPAdapter(SideMethod):
 
 
 def _bottleneck(width: int, reduction: int) -> nn.Sequential:
+    """``relu(U relu(D x))``, without biases."""
     narrow = max(1, width // reduction)
     return nn.Sequential(
         nn.Linear(width, narrow, bias=False), nn.ReLU(), nn.Linear(narrow, width, bias=False), nn.ReLU()

@@ -1,6 +1,7 @@
 """LoRA: low-rank changes of the attention weights (Hu et al., ICLR 2022, section 4)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from petl_core.adapters.towers import residual_blocks, towers, width_of
 
 @dataclass(frozen=True)
 class LoRAOptions:
+    """How large a change of the weights can be."""
+
     rank: int = 4
     alpha: float = 4.0  # the change is scaled by alpha / rank
 
@@ -75,7 +78,7 @@ class LoRA(Method):
 class _PlusChange(nn.Module):
     """A frozen weight plus a change whose weights belong to the method, not to the backbone."""
 
-    def __init__(self, change):
+    def __init__(self, change: Callable[[], torch.Tensor]):
         super().__init__()
         self.change = change
 

@@ -57,12 +57,13 @@ class SideNetwork(nn.Module):
         self.ln = LayerNorm(r)
         self.up = up_projection(r, tower.output_dim)
 
-    def forward(self, h_0: torch.Tensor, taps: Sequence[torch.Tensor]) -> torch.Tensor:
+    def forward(self, h_0: torch.Tensor, states: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The input h_0 (B, N, d) of the first block and the outputs h_1 ... h_n of all -> s."""
         n = h_0.shape[1]
         mask = torch.full((n, n), -torch.inf, device=h_0.device).triu(1) if self.causal else None
         s = self.down_input(h_0)
         gates = torch.sigmoid(self.alphas / GATE_TEMPERATURE)
-        for mu, down, block, h in zip(gates, self.downs, self.blocks, taps, strict=True):
+        for mu, down, block, h in zip(gates, self.downs, self.blocks, states, strict=True):
             s = block(mu * s + (1 - mu) * down(h), attn_mask=mask)
         return self.ln(s)  # (B, N, r)
 

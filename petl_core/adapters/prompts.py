@@ -17,6 +17,8 @@ from petl_core.validation import ConfigError
 
 @dataclass(frozen=True)
 class CoOpOptions:
+    """Learned tokens before a caption."""
+
     tokens: int = 16
     deep: bool = False  # new tokens for every block; the canonical method has only the first block's
 
@@ -26,6 +28,8 @@ class CoOpOptions:
 
 @dataclass(frozen=True)
 class VPTOptions:
+    """Learned tokens beside the patches."""
+
     tokens: int = 50
     deep: bool = True  # new tokens for every block; False is VPT-shallow
 
@@ -77,7 +81,7 @@ class CoOp(Method):
         # The tower gives placeholders their positions and mask; the first block replaces them.
         return clip.encode_text(make_room(tokens, self.context.shape[1], clip.text.context_length))
 
-    def _replace(self, tower: nn.Module, layer: int, _, inputs: tuple) -> tuple:
+    def _replace(self, tower: nn.Module, layer: int, _: nn.Module, inputs: tuple) -> tuple:
         context = self.context[layer]  # (n, width)
         if layer == 0:
             context = context + tower.positional_embedding[1 : len(context) + 1]
@@ -110,12 +114,12 @@ class VPT(Method):
             blocks[layer].register_forward_pre_hook(partial(self._insert, layer))
         blocks[-1].register_forward_hook(self._remove)
 
-    def _insert(self, layer: int, _, inputs: tuple) -> tuple:
+    def _insert(self, layer: int, _: nn.Module, inputs: tuple) -> tuple:
         prompts = self.prompts[layer]  # (n, width)
         x, *others = inputs
         return (_put_after_first(x, prompts, replace=len(prompts) if layer else 0), *others)
 
-    def _remove(self, _, __, x: torch.Tensor) -> torch.Tensor:
+    def _remove(self, _: nn.Module, __: tuple, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([x[:, :1], x[:, 1 + self.prompts.shape[1] :]], dim=1)
 
 

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -10,6 +11,8 @@ from safetensors.torch import save_file
 
 from petl_core.files import write_atomically
 from petl_core.validation import ConfigError
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class SavedAdapter:
         )
 
 
-def _from_json(metadata: dict[str, str], key: str, wanted: type, path: Path):
+def _from_json(metadata: dict[str, str], key: str, wanted: type[Value], path: Path) -> Value:
     """The value of a key, of the wanted type."""
     try:
         value = json.loads(metadata[key])

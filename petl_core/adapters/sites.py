@@ -1,6 +1,6 @@
 """Where adapters meet the residual blocks of open_clip, and how many of them a tower needs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -22,7 +22,7 @@ class AdaptedBlock(nn.Module):
     many blocks share them. Keeps the block's signature, so open_clip runs it unaware.
     """
 
-    def __init__(self, block: ResidualAttentionBlock, **sites):
+    def __init__(self, block: ResidualAttentionBlock, **sites: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__()
         unknown = set(sites) - set(SITES)
         if unknown:
@@ -33,7 +33,13 @@ class AdaptedBlock(nn.Module):
     def get_weight_dtype(self) -> torch.dtype:
         return self.block.get_weight_dtype()
 
-    def forward(self, q_x, k_x=None, v_x=None, attn_mask=None):  # (B, N, width) -> (B, N, width)
+    def forward(  # (B, N, width) -> (B, N, width)
+        self,
+        q_x: torch.Tensor,
+        k_x: torch.Tensor | None = None,
+        v_x: torch.Tensor | None = None,
+        attn_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         block, sites = self.block, self.sites
 
         # attention
@@ -73,7 +79,7 @@ def adapter_widths(clip: nn.Module, sites: Sequence[str], shared: bool) -> list[
     return [{m: width for m, width in widths.items() if i < counts[m]} for i in range(max(counts.values()))]
 
 
-def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str], **arguments) -> None:
+def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str], **arguments: object) -> None:
     """Put adapters at these sites of every block of a tower, in the order in which the tower runs through them.
 
     Args:
@@ -91,6 +97,6 @@ def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str
         blocks[layer] = AdaptedBlock(block, **chosen)
 
 
-def _in_float32(site, x: torch.Tensor) -> torch.Tensor:
+def _in_float32(site: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """Adapters stay in float32 beside a backbone of lower precision."""
     return site(x.float()).to(x.dtype)

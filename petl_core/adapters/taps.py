@@ -1,7 +1,7 @@
 """What a side network reads of a frozen tower, packed into one tensor a sample so that it can be cached."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from petl_core.adapters.towers import blocks_of
 
 
 @contextmanager
-def tapped(tower: nn.Module, layers: Sequence[int]):
+def tapped(tower: nn.Module, layers: Sequence[int]) -> Iterator[list[torch.Tensor]]:
     """Within this context a forward pass of ``tower`` leaves the outputs of these blocks in the list it yields.
 
     Each is (B, N, width), in the order in which the blocks run.
@@ -43,7 +43,7 @@ class TowerTaps:
 
     layers: tuple[int, ...]  # blocks whose outputs are read, from 0
     width: int
-    embedding: int  # its dimensions
+    embedding_dim: int
     block_input: bool = False  # also what enters block 0, as the first state
 
     @property
@@ -52,7 +52,9 @@ class TowerTaps:
         blocks = ["input"] * self.block_input + [str(layer) for layer in self.layers]
         return f"embedding and blocks {', '.join(blocks)}"
 
-    def read(self, tower: nn.Module, encode: Callable, inputs: torch.Tensor) -> torch.Tensor:
+    def read(
+        self, tower: nn.Module, encode: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor
+    ) -> torch.Tensor:
         """Run ``encode(inputs)`` without a graph and pack what it leaves in ``tower``."""
         states: list[torch.Tensor] = []
 
@@ -65,13 +67,13 @@ class TowerTaps:
             embedding = encode(inputs)  # (B, d)
         side_by_side = torch.cat([*states, *outputs], dim=-1)  # (B, N, T * width)
         rows = self._embedding_rows
-        padded = pad(embedding, (0, rows * self._row_width - self.embedding)).view(-1, rows, self._row_width)
+        padded = pad(embedding, (0, rows * self._row_width - self.embedding_dim)).view(-1, rows, self._row_width)
         return torch.cat([padded, side_by_side], dim=1)
 
     def unpack(self, taps: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """The embedding (B, d) and the T states (B, N, width)."""
         rows = self._embedding_rows
-        return taps[:, :rows].flatten(1)[:, : self.embedding], taps[:, rows:].split(self.width, dim=-1)
+        return taps[:, :rows].flatten(1)[:, : self.embedding_dim], taps[:, rows:].split(self.width, dim=-1)
 
     @property
     def _row_width(self) -> int:
@@ -79,4 +81,4 @@ class TowerTaps:
 
     @property
     def _embedding_rows(self) -> int:
-        return math.ceil(self.embedding / self._row_width)
+        return math.ceil(self.embedding_dim / self._row_width)

@@ -7,6 +7,7 @@ with open_clip's own only (:func:`residual_blocks`).
 Built on this: ``taps.py`` reads what the blocks put out, ``sites.py`` adds adapters to them.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from open_clip.transformer import ResidualAttentionBlock, Transformer
@@ -56,7 +57,7 @@ def width_of(tower: nn.Module) -> int:
 
 
 @contextmanager
-def token_dropout(clip: nn.Module, probability: float):
+def token_dropout(clip: nn.Module, probability: float) -> Iterator[None]:
     """Within this context both towers see token embeddings with elements dropped before block 1.
 
     PE-RSITR's second view of a batch (section III-C): image tokens after position embedding and ``ln_pre``, CLS
@@ -65,9 +66,12 @@ def token_dropout(clip: nn.Module, probability: float):
     Raises:
         ConfigError: a tower without open_clip's transformer blocks.
     """
-    transformers = [getattr(tower, "transformer", None) for tower in towers(clip).values()]
-    if not all(isinstance(transformer, Transformer) for transformer in transformers):
-        raise ConfigError("second views need open_clip's transformer towers; set w_image and w_text to 0")
+    transformers = []
+    for tower in towers(clip).values():
+        transformer = getattr(tower, "transformer", None)
+        if not isinstance(transformer, Transformer):
+            raise ConfigError("second views need open_clip's transformer towers; set w_image and w_text to 0")
+        transformers.append(transformer)
 
     def drop(_, inputs):
         return (nn.functional.dropout(inputs[0], probability, training=True), *inputs[1:])
