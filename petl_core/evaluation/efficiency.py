@@ -44,7 +44,7 @@ class Subject:
         key: what the measurement is found by; the reference methods are found by the keys in ``REFERENCES``.
         method: a key of ``METHODS``.
         options: of the method.
-        cached: train on taps in half precision, as :mod:`petl_core.training.features` keeps them.
+        cached: train on taps in half precision, as :mod:`petl_core.training.inputs` keeps them.
 
     Raises:
         ConfigError: an unknown method or option, or a cached method whose features cannot be kept.
