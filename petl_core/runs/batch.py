@@ -17,7 +17,8 @@ from petl_core.paths import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, is_finished, open_run
 
 ATTEMPTS = 2  # of a run whose process dies: the second resumes after the last finished epoch
-MODULES = ["petl_core.runs.experiment", "torch._dynamo"]  # what the fork server imports; optimizers need the second
+# What the fork server imports: what trains a run, what its optimizer imports, what a first run may draw with.
+MODULES = ["petl_core.runs.experiment", "torch._dynamo", "drawn_scenes"]
 
 Outcome = Run | Failure
 

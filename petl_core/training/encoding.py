@@ -71,10 +71,15 @@ def prepare(split: Split, backbone: Backbone, progress: bool = False, scene_temp
 
 def tokenise(split: Split, backbone: Backbone, scene_template: str = "") -> tuple[torch.Tensor, dict[str, int]]:
     """Tokens (D, context) of a split's distinct captions, labelled ones included, and the row of each by its key."""
-    captions = [*split.captions, *(scene_labels.labelled_captions(split, scene_template) if scene_template else ())]
+    captions = captions_of(split, scene_template)
     keys = [caption_key(caption) for caption in captions]
     first, rows = distinct(keys)
     return backbone.tokens([captions[i] for i in first]), dict(zip(keys, rows.tolist(), strict=True))
+
+
+def captions_of(split: Split, scene_template: str = "") -> list[str]:
+    """A split's captions; with a template, its captions with scene labels behind them."""
+    return [*split.captions, *(scene_labels.labelled_captions(split, scene_template) if scene_template else ())]
 
 
 def image_encoder(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor) -> Encoder:
@@ -112,12 +117,18 @@ def embed(model: AdaptedCLIP, split: PreparedSplit, progress: bool = False) -> t
 
 def embed_images(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False) -> torch.Tensor:
     """(B, d) on the CPU, of the distinct images at ``rows`` (B,), each encoded once."""
-    return _embed(model, partial(image_encoder, model, split), rows, "images" if progress else "")
+    used = rows.unique()
+    embedded = _embed(partial(image_encoder, model, split), model, used, "images" if progress else "")
+    return embedded[_places(used, rows)]
 
 
 def embed_texts(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False) -> torch.Tensor:
     """(B, d) on the CPU, of the distinct captions at ``rows`` (B,), each encoded once."""
-    return _embed(model, partial(text_encoder, model, split), rows, "captions" if progress else "")
+    used = rows.unique()
+    lengths = (split.inputs.tokens[used] != 0).sum(dim=1)
+    used = used[lengths.argsort(stable=True)]  # captions of like length share a batch, and little padding
+    embedded = _embed(partial(text_encoder, model, split), model, used, "captions" if progress else "")
+    return embedded[_places(used, rows)]
 
 
 def embed_captions(model: AdaptedCLIP, captions: Sequence[str]) -> np.ndarray:
@@ -145,12 +156,18 @@ def distinct(items: Sequence) -> tuple[list[int], torch.Tensor]:
 
 @torch.no_grad()
 def _embed(
-    model: AdaptedCLIP, encoder_of: Callable[[torch.Tensor], Encoder], rows: torch.Tensor, bar: str
+    encoder_of: Callable[[torch.Tensor], Encoder], model: AdaptedCLIP, used: torch.Tensor, bar: str
 ) -> torch.Tensor:
+    """(U, d) embeddings of the rows ``used`` (U,), in their order."""
     model.eval()
-    used, row_of = rows.unique(return_inverse=True)
     batches = tqdm(used.split(ENCODE_BATCH), bar, disable=not bar, unit="batch", mininterval=1)
-    return torch.cat([encoder_of(batch)().cpu() for batch in batches])[row_of]
+    return torch.cat([encoder_of(batch)().cpu() for batch in batches])
+
+
+def _places(used: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """Where each of ``rows`` (B,) stands in ``used`` (U,), whose numbers are distinct."""
+    order = used.argsort()
+    return order[torch.searchsorted(used[order], rows)]
 
 
 def _read(array: np.ndarray, rows: torch.Tensor) -> torch.Tensor:

@@ -16,14 +16,15 @@ from tqdm import tqdm
 
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import Backbone, input_dtype, trim
-from petl_core.data import Split
+from petl_core.data import Split, caption_key
 from petl_core.files import sha256_of_all
 from petl_core.training.cache import Rows, load_or_make
-from petl_core.training.encoding import ENCODE_BATCH, Inputs, distinct, tokenise
+from petl_core.training.encoding import ENCODE_BATCH, Inputs, captions_of, distinct, tokenise
 from petl_core.validation import ConfigError
 
 FORMAT = 2  # raised whenever the same inputs would be read or laid out differently
 HALF = np.dtype("<f2")
+SAMPLE = 64  # captions whose tokens tell tokenizers of one kind apart
 
 
 def cached_pixels(
@@ -50,8 +51,31 @@ def cached_pixels(
         return Rows(rows.numpy(), chunks)
 
     pixels, row_of = load_or_make(root, _image_inputs(split, backbone), decode)
-    tokens, row_of_caption = tokenise(split, backbone, scene_template)
+    tokens, row_of_caption = cached_tokens(split, backbone, root, scene_template)
     return Inputs(tokens, dict(zip(split.images, row_of.tolist(), strict=True)), row_of_caption, pixels=pixels)
+
+
+def cached_tokens(
+    split: Split, backbone: Backbone, root: Path, scene_template: str = ""
+) -> tuple[torch.Tensor, dict[str, int]]:
+    """What :func:`petl_core.training.encoding.tokenise` gives, tokenised once."""
+    captions = captions_of(split, scene_template)
+    tokenizer = backbone.tokenizer
+    inputs = {
+        "format": FORMAT,
+        "captions": hashlib.sha256("\n".join(captions).encode()).hexdigest(),
+        "tokenizer": type(tokenizer).__name__,
+        "name": getattr(getattr(tokenizer, "tokenizer", None), "name_or_path", ""),  # Hugging Face's
+        "sample": _digest(backbone.tokens(captions[:SAMPLE])),
+    }
+
+    def make() -> Rows:
+        tokens, row_of_caption = tokenise(split, backbone, scene_template)
+        return Rows(np.array([row_of_caption[caption_key(caption)] for caption in captions]), [tokens.numpy()])
+
+    tokens, row_of = load_or_make(root, inputs, make)
+    rows = {caption_key(caption): row for caption, row in zip(captions, row_of.tolist(), strict=True)}
+    return torch.from_numpy(np.array(tokens)), rows
 
 
 def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = False) -> Inputs:
@@ -68,7 +92,7 @@ def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = F
         OSError: naming folder, need and free space when the disk is too small.
     """
     backbone = model.backbone
-    tokens, row_of_caption = tokenise(split, backbone)
+    tokens, row_of_caption = cached_tokens(split, backbone, root)
     tokens = trim(tokens, model.clip)
     tower = {"backbone": model.backbone_fingerprint, "precision": str(input_dtype(model.clip))}
     specs = model.method.tap_specs

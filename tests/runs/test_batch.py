@@ -53,5 +53,5 @@ def test_a_run_that_dies_once_resumes_and_one_that_dies_twice_is_told(places, mo
     reasons = {failure.title: failure.reason for failure in ended if isinstance(failure, Failure)}
     assert finished == {"lora", "mrs"}
     assert (places.runs_root / "lora.died").exists()
-    assert "stopped before its end" in reasons["bitfit"]
+    assert "stopped before its end" in reasons["BitFit"]
     assert "FloatingPointError" in reasons["Full fine-tuning"]

@@ -160,13 +160,13 @@ def test_towers_run_once(dataset, frozen, tmp_path, monkeypatch):
         ({"taps": 1}, 2),
         ({"text": False}, 1),
         ({"reduction": 4}, 0),
-        ({"split": "test"}, 3),  # other pixels, too
+        ({"split": "test"}, 4),  # other pixels and tokens, too
     ],
 )
 def test_whatever_changes_the_taps_has_a_cache_of_its_own(dataset, frozen, tmp_path, changes, made):
     load(dataset, tiny_backbone(), tmp_path)
     load(dataset, frozen, tmp_path, **changes)
-    assert caches(tmp_path) == 3 + made  # pixels and the taps of both towers
+    assert caches(tmp_path) == 4 + made  # pixels, tokens, and the taps of both towers
 
 
 def test_another_backbone_precision_or_preprocessing_has_a_cache_of_its_own(dataset, tmp_path):
@@ -180,7 +180,7 @@ def test_another_backbone_precision_or_preprocessing_has_a_cache_of_its_own(data
     )
     for variant in variants:
         load(dataset, variant, tmp_path)
-    assert caches(tmp_path) == 9  # the last one differs in pixels and image taps alone
+    assert caches(tmp_path) == 10  # the last one differs in pixels and image taps alone
 
 
 def test_a_changed_pixel_or_word_is_noticed(dataset, frozen, tmp_path):
@@ -189,11 +189,11 @@ def test_a_changed_pixel_or_word_is_noticed(dataset, frozen, tmp_path):
     copy = data.load("scenes-x", tmp_path)
     shutil.copy(copy.train.images[0], copy.train.images[1])
     load(copy, frozen, tmp_path / "cache")
-    assert caches(tmp_path / "cache") == 5
+    assert caches(tmp_path / "cache") == 6
     captions = tmp_path / "scenes-x_precomp" / "train_caps.txt"
     captions.write_text(captions.read_text().replace("a pond", "a lake"))
     load(data.load("scenes-x", tmp_path), tiny_backbone(), tmp_path / "cache")
-    assert caches(tmp_path / "cache") == 6
+    assert caches(tmp_path / "cache") == 8
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def test_values_beyond_half_precision_are_refused(dataset, frozen, tmp_path, mon
     monkeypatch.setattr(adapters.AdaptedCLIP, "tap_image", lambda *_: torch.full((1, 2), 7e4))
     with pytest.raises(ConfigError, match=r"reach 7e\+04, too large for half precision"):
         load(dataset, frozen, tmp_path)
-    assert caches(tmp_path) == 1  # the pixels
+    assert caches(tmp_path) == 2  # the pixels and tokens
 
 
 def test_a_run_from_cache_is_the_run_from_images(world, monkeypatch):
@@ -219,7 +219,7 @@ def test_a_run_from_cache_is_the_run_from_images(world, monkeypatch):
     for one, other in zip(cached.metrics["history"][1:], live.metrics["history"][1:], strict=True):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
     assert cached.metrics["images"] == live.metrics["images"]
-    assert caches(world["runs_root"] / "cache") == 6  # pixels and two towers of two splits
+    assert caches(world["runs_root"] / "cache") == 8  # pixels, tokens and two towers of two splits
     forbid_towers(monkeypatch)
     experiment.run(RUN.replace(cache_features=True, seed=3), **world)  # another validation split, the same cache
 
