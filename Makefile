@@ -50,8 +50,8 @@ unlock: install  ## after a power cut or kill -9: let the next command start whe
 	@$(STUDY) $(SECTION) --unlock
 
 test: lint  ## run every check and test, the notebooks among them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 lint: install  ## check style, format and types
 	$(BIN)/ruff check .

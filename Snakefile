@@ -29,6 +29,7 @@ CORES = workflow.resource_settings.cores or 8
 LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
 REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
 TIMED = ("05_efficiency", "08_queue")  # run alone
+WORKERS = 1 if STUDY.places["gpus"] or STUDY.places["runs_per_job"] else CORES  # runs at a time, of a job
 
 
 def is_there(name: str) -> bool:
@@ -36,10 +37,10 @@ def is_there(name: str) -> bool:
 
 
 def as_jobs(names: list[str]) -> dict[str, list[str]]:
-    """Runs by the job that trains them, which is named by a digest of theirs; the same while runs finish."""
-    size = STUDY.places["runs_per_job"] or len(names)
-    parts = [names[i : i + size] for i in range(0, len(names), size or 1)]
-    return {hashlib.sha256("".join(part).encode()).hexdigest()[:8]: part for part in parts}
+    """Runs by the job that trains them: named by its run, or by a digest of theirs, which stays while runs finish."""
+    size = STUDY.places["runs_per_job"] or len(names) or 1
+    parts = [names[i : i + size] for i in range(0, len(names), size)]
+    return {part[0] if size == 1 else hashlib.sha256("".join(part).encode()).hexdigest()[:16]: part for part in parts}
 
 
 JOBS = as_jobs(list(STUDY.runs))
@@ -83,7 +84,7 @@ def precedents(wildcards) -> list[str]:
 def batch_parameters(wildcards) -> str:
     places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
     configs = [STUDY.runs[name].changed() for name in JOBS[wildcards.job]]
-    return as_parameters({"configs": configs, "workers": 1 if STUDY.places["gpus"] else CORES, **places})
+    return as_parameters({"configs": configs, "workers": WORKERS, **places})
 
 
 # A run that raises, or whose process dies twice, leaves its reason and stops nothing; a kernel that dies is started
@@ -101,7 +102,7 @@ rule train:
     params:
         values=batch_parameters,
     retries: 1
-    threads: 1 if STUDY.places["runs_per_job"] else CORES
+    threads: WORKERS
     resources:
         gpu=STUDY.places["gpus"],
     shell:

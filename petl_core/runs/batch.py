@@ -42,11 +42,19 @@ def train_all(configs: Sequence[RunConfig], places: Places, workers: int = 1) ->
     """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(MODULES)
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, _cores() // workers)
     with ThreadPoolExecutor(workers) as pool:  # threads that only wait for their process
         asked = [pool.submit(_run_apart, server, config, places, threads) for config in configs]
         for future in as_completed(asked):
             yield future.result()
+
+
+def _cores() -> int:
+    """As many as a batch system or the user allows; else all that this process may use."""
+    allowed = os.environ.get("OMP_NUM_THREADS", "")
+    if allowed.isdigit():
+        return int(allowed)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _run_apart(server: ForkServerContext, config: RunConfig, places: Places, threads: int) -> Outcome:

@@ -93,26 +93,18 @@ def open_run(folder: str | Path) -> Run:
     folder = resolve(folder)
     if not is_finished(folder):
         raise ConfigError(f"{folder} holds no metrics.json: not a finished run; run its configuration first")
-    config = read_config(folder)
+    path = folder / "metrics.json"
+    metrics = read_json(path)
+    try:
+        config = RunConfig(**metrics["config"])
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"{path} is of another version ({error}); run its configuration again") from error
     if config.hash != folder.name:
         raise ConfigError(
             f"{folder}: this version keeps its configuration under {config.hash}; run it again, or give the folder "
             "its name back"
         )
-    return Run(folder, config, read_json(folder / "metrics.json"))
-
-
-def read_config(folder: Path) -> RunConfig:
-    """What was asked of a run.
-
-    Raises:
-        ConfigError: a missing ``config.json``, or one of another version.
-    """
-    path = folder / "config.json"
-    try:
-        return RunConfig(**read_json(path)["config"])
-    except (TypeError, KeyError, OSError) as error:
-        raise ConfigError(f"{path} is missing or of another version ({error}); run its configuration again") from error
+    return Run(folder, config, metrics)
 
 
 def failure_of(folder: str | Path, reason: str = "") -> Failure:

@@ -168,8 +168,8 @@ def test_a_run_is_read_by_its_folder_and_never_trained(world, finished, tmp_path
     renamed = shutil.copytree(finished.folder, tmp_path / "best")
     with pytest.raises(ConfigError, match=f"keeps its configuration under {CONFIG.hash}"):
         open_run(renamed)
-    (renamed / "config.json").write_text('{"config": {"lr": 1.0}}')
-    with pytest.raises(ConfigError, match=r"config\.json is missing or of another version"):
+    (renamed / "metrics.json").write_text('{"config": {"lr": 1.0}}')
+    with pytest.raises(ConfigError, match=r"metrics\.json is of another version"):
         open_run(renamed)
 
 
