@@ -1,5 +1,6 @@
 """How far a section of the study is: runs done and left, minutes left, failures; without torch."""
 
+import functools
 import json
 import re
 import subprocess
@@ -81,7 +82,7 @@ def _left(study: Study, workers: int) -> tuple[list[RunConfig], float | None]:
     """Runs that are not there yet, and the minutes they take; None where nothing like them has finished."""
     root = resolve(study.places["runs_root"])
     left = [run for name, run in study.runs.items() if not is_finished(root / name)]
-    seen = list(_costs(root)) if left else []
+    seen = _costs(root) if left else []
     known = [seconds for run in left if (seconds := _expected(run, seen)) is not None]
     if not known:
         return left, None
@@ -98,15 +99,21 @@ class _Cost:
     fixed: float  # seconds of all else
 
 
-def _costs(runs_root: Path) -> Iterator[_Cost]:
-    for path in runs_root.glob("*/metrics.json"):
-        try:
-            metrics = json.loads(path.read_text(encoding="utf-8"))
-            run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
-        except (OSError, ValueError, TypeError, KeyError):  # of another version: no judge of this one's cost
-            continue
-        per_image = seconds["train"] / (images * max(1, run.epochs))
-        yield _Cost(run, images, per_image, seconds["prepare"] + seconds["test"])
+def _costs(runs_root: Path) -> list[_Cost]:
+    costs = [_cost_of(path) for path in runs_root.glob("*/metrics.json")]
+    return [cost for cost in costs if cost is not None]
+
+
+@functools.cache  # metrics.json never changes once it is there
+def _cost_of(path: Path) -> _Cost | None:
+    """None for a run of another version: no judge of this one's cost."""
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
+        others = sum(seconds[act] for act in ("load", "prepare", "validate", "test"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return _Cost(run, images, per_image=seconds["train"] / (images * max(1, run.epochs)), fixed=others)
 
 
 def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:

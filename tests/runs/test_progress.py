@@ -1,6 +1,8 @@
-"""What a section is said to take."""
+"""What a section is said to take, and how far it is."""
 
 import json
+import subprocess
+import sys
 
 from petl_core.config import RunConfig
 from petl_core.runs import progress, study
@@ -14,7 +16,36 @@ def test_cost_is_judged_by_finished_runs_alike(tmp_path):
     assert "minutes unknown" in progress.estimate(asked, 2)
     done = RunConfig(**TINY, seed=2)
     (tmp_path / done.hash).mkdir()
-    seconds = {"train": 240.0, "prepare": 60.0, "test": 60.0}
+    seconds = {"load": 10.0, "prepare": 20.0, "train": 240.0, "validate": 30.0, "test": 60.0}
     metrics = {"config": vars(done), "seconds": seconds, "images": {"train": 80}}
     (tmp_path / done.hash / "metrics.json").write_text(json.dumps(metrics))
     assert progress.estimate(asked, 2).startswith("4 runs, 1 finished, 3 to train: about 7 minutes, 2 at once")
+
+
+SCRIPT = """
+import pathlib, sys, time
+finished, failed = map(pathlib.Path, sys.argv[1:])
+for folder in (finished, failed):
+    folder.mkdir()
+(failed / "failed.json").write_text('{"config": {}, "title": "LoRA", "reason": "FloatingPointError: loss is nan"}')
+(finished / "metrics.json").write_text("{}")
+time.sleep(0.5)
+"""
+
+
+def test_a_failure_is_shown_at_once_by_name_and_reason(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "POLL", 0.05)
+    runs = [{"seed": 2}, {"method": "lora"}]
+    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": runs}}}
+    asked = study.read(section, "one")
+    mrs, lora = (name for name, run in asked.runs.items() if run.epochs)
+    log = tmp_path / "snakemake.log"
+    log.write_text("1 of 15 steps (7%) done\n2 of 15 steps (13%) done\n")
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path / mrs), str(tmp_path / lora)]
+    with subprocess.Popen(command) as process:
+        progress.follow(asked, process, log, workers=2)
+    shown = capsys.readouterr()
+    assert "1 of 3 runs, step 2 of 15" in shown.err
+    told = [line for line in (shown.out + shown.err).splitlines() if "failed:" in line]
+    assert len(told) == 1
+    assert "lora" in told[0] and lora in told[0] and "FloatingPointError: loss is nan" in told[0]
