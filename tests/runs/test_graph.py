@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from petl_core.config import RunConfig
 from petl_core.paths import ROOT
 from petl_core.runs import study
 
@@ -40,13 +39,6 @@ def test_the_graph_plans_every_run_once(section, runs_per_job, tmp_path):
     assert planned.returncode == 0, planned.stderr
     jobs = len(study.read(SECTIONS[section], section).runs) if runs_per_job else 1
     assert f"train {jobs}".split() in [line.split() for line in planned.stdout.splitlines()]
-
-
-def test_a_job_has_every_run_or_as_many_as_asked():
-    """The batch notebook is handed each run once, whatever the size of a job."""
-    asked = study.read(SECTIONS["study"], "study")
-    configs = [RunConfig(**run.changed()) for run in asked.runs.values()]
-    assert [config.hash for config in configs] == list(asked.runs)
 
 
 def notebooks_with_dying_runs(folder):
