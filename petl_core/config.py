@@ -10,18 +10,33 @@ from petl_core.data import scene_labels
 from petl_core.paths import ROOT, resolve
 from petl_core.validation import ConfigError, check_types
 
-RECIPE = 3  # raised whenever the same configuration would train differently, so that old runs are not reused
+RECIPE = 4  # raised whenever the same configuration would train differently, so that old runs are not reused
 
 # What a field may hold, besides its type.
 CHOICES = {
     "precision": ("fp32", "bf16"),
     "contrast": ("infonce", "triplet"),
     "pairs": ("images", "captions"),
-    "schedule": ("cosine", "step"),
+    "schedule": ("cosine", "constant", "step"),
+    "queue_keys": ("own", "ema"),
+    "queue_directions": ("both", "image", "text"),
 }
-NOT_NEGATIVE = ("margin", "weight_decay", "epochs", "train_images", "queue_weight", "queue_warmup", "seed")
+NOT_NEGATIVE = (
+    "margin",
+    "weight_decay",
+    "epochs",
+    "patience",
+    "gradient_cache",
+    "train_images",
+    "queue_weight",
+    "queue_warmup",
+    "queue_ramp",
+    "queue_hardest",
+    "scene_weight",
+    "seed",
+)
 POSITIVE = ("temperature", "learning_rate")
-FRACTIONS = ("validation_fraction", "view_dropout")  # above 0 and below 1
+FRACTIONS = ("validation_fraction", "view_dropout", "queue_momentum")  # above 0 and below 1
 LARGEST_QUEUE = 65_536
 
 
@@ -42,28 +57,38 @@ class RunConfig:
     method: str = "mrs"
     method_options: dict = field(default_factory=dict)
     contrast: str = "infonce"  # or the released "triplet"
-    w_cross: float = 1.0
-    w_image: float = 1.0
-    w_text: float = 1.0
+    w_cross: float = 1.0  # the image-text term, with which every method trains
+    w_image: float = 0.0  # the other two of HMMC, which only PE-RSITR's own rows carry
+    w_text: float = 0.0
     margin: float = 0.2  # of the triplet
     temperature: float = 0.07  # of InfoNCE
-    learn_temperature: bool = False
+    learn_temperature: bool = False  # from CLIP's own, its inverse clamped at 100 as in CLIP
     view_dropout: float = 0.2  # of token embeddings, for the second views
     mask_false_negatives: bool = False
-    epochs: int = 2
+    epochs: int = 2  # at most, where there is patience
+    patience: int = 0  # stop after so many epochs without a better validation mR; 0 = train them all
     batch_size: int = 32
+    gradient_cache: int = 0  # pairs encoded at a time with a graph (GradCache), for large batches; 0 = all
     pairs: str = "images"  # an epoch is every image once with a random caption, or every caption ("captions")
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
-    schedule: str = "cosine"  # to zero; or "step", x0.7 after every 20 epochs (PE-RSITR's release: from its 20th on)
+    schedule: str = "cosine"  # to zero; "constant"; or PE-RSITR's "step", x0.7 from the 20th epoch, the 40th, ... on
     validation_fraction: float = 0.2
     train_images: int = 0  # use this many training images only, drawn by the seed; 0 = all
     seed: int = 2
     queue_size: int = 0  # recycled negatives of each modality; 0 = no queue term
     queue_weight: float = 1.0
     queue_warmup: int = 0  # first steps, in which the queue fills but does not count
+    queue_ramp: int = 0  # steps after the warm-up in which the weight grows to queue_weight
+    queue_keys: str = "own"  # who encodes what is queued: the model, or "ema", a slow copy of what it trains
+    queue_momentum: float = 0.99  # of the slow copy
+    queue_directions: str = "both"  # anchors that meet a queue: "image", "text" or both
+    queue_hardest: int = 0  # only so many nearest negatives of an anchor count; 0 = all
     scene_probability: float = 0.0  # that a training caption takes its image's scene label
     scene_template: str = scene_labels.TEMPLATE
+    scene_weight: float = 0.0  # of a cross-entropy over the scene labels beside the contrast
+    scene_balance: bool = False  # draw the images of a batch evenly from the scenes
+    blank_captions: bool = False  # keep them in training, as PE-RSITR's release does
     cache_features: bool = False  # train a side method on its taps from disk, in half precision
 
     def __post_init__(self):
@@ -100,6 +125,10 @@ class RunConfig:
         has_loss = any(self.term_weights.values())
         self._require(self.epochs == 0 or has_loss, "w_cross", "positive, or another term's weight")
         self._require(self.epochs == 0 or self.method != "zero_shot", "epochs", "0 for zero_shot")
+        if self.pairs == "captions" and self.scene_balance:
+            raise ConfigError("run configuration: scene_balance draws images; set pairs to 'images'")
+        if self.gradient_cache and self.cache_features:
+            raise ConfigError("run configuration: gradient_cache: cached features need none; set it to 0")
         if self.cache_features and self.scene_probability:
             raise ConfigError(
                 "run configuration: cache_features: captions with scene labels are not cached; "

@@ -39,7 +39,7 @@ def split_of(folder: Path, images: dict[str, list[str]]) -> Split:
         captions=tuple(caption for _, caption in kept),
         image_of=np.array([i for i, _ in kept], dtype=np.int64),
         scenes=tuple(name.split("_")[0] if "_" in name else None for name in images),
-        blank=len(captions) - len(kept),
+        blank_of=(0,) * (len(captions) - len(kept)),
     )
 
 

@@ -19,6 +19,8 @@ from petl_core.validation import ConfigError
         {"epochs": "3"}, {"epochs": -1}, {"contrast": "tripel"}, {"batch_size": 1}, {"learning_rate": 0.0},
         {"w_cross": 0.0, "w_image": 0.0, "w_text": 0.0}, {"validation_fraction": 1.0}, {"precision": "fp16"},
         {"method_options": {"a": float("nan")}}, {"method_options": {"a": 1, 2: 3}},
+        {"patience": -1}, {"queue_keys": "new"}, {"queue_momentum": 1.0}, {"queue_directions": "none"},
+        {"scene_balance": True, "pairs": "captions"}, {"gradient_cache": 8, "cache_features": True},
         {"pairs": "all"}, {"schedule": "linear"}, {"temperature": 0.0},
     ],
 )  # fmt: skip
@@ -31,7 +33,10 @@ def test_hash_depends_on_every_field_and_on_nothing_else():
     base = RunConfig()
     assert RunConfig().hash == base.hash and RunConfig(weight_decay=0).hash == base.hash
     changes = {str: "bf16", int: 7, float: 0.5, bool: True, dict: {"bottleneck": 8}}
-    special = {"contrast": "triplet", "pairs": "captions", "schedule": "step", "scene_template": "{scene} {caption}"}
+    special = {
+        "contrast": "triplet", "pairs": "captions", "schedule": "step", "scene_template": "{scene} {caption}",
+        "queue_keys": "ema", "queue_directions": "text",
+    }  # fmt: skip
     for field in dataclasses.fields(RunConfig):
         changed = base.replace(**{field.name: special.get(field.name, changes[field.type])})
         assert changed.hash != base.hash, field.name

@@ -85,6 +85,7 @@ def _assemble(entries: list[Entry], paths: list[Path], scenes: tuple[str | None,
     """The entries of a split in memory, without their blank captions."""
     captions: list[str] = []
     image_of: list[int] = []
+    blank_of: list[int] = []
     for i, entry in enumerate(entries):
         kept = [caption for caption in entry.captions if caption]
         if not kept and split == "test":
@@ -92,8 +93,8 @@ def _assemble(entries: list[Entry], paths: list[Path], scenes: tuple[str | None,
             raise broken(entry.where, problem, "Give it a caption, or take it out of the test split")
         captions += kept
         image_of += [i] * len(kept)
+        blank_of += [i] * (len(entry.captions) - len(kept))
     if not captions:
         problem = f"every caption of the {split} split is blank"
         raise broken(entries[0].where, problem, "Fetch the captions again")
-    blank = sum(len(entry.captions) for entry in entries) - len(captions)
-    return Split(tuple(paths), tuple(captions), np.array(image_of, dtype=np.int64), scenes, blank)
+    return Split(tuple(paths), tuple(captions), np.array(image_of, dtype=np.int64), scenes, tuple(blank_of))

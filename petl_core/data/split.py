@@ -21,12 +21,26 @@ class Split:
     captions: tuple[str, ...]  # (M,) none blank
     image_of: np.ndarray  # (M,) int64, the index of each caption's image
     scenes: tuple[str | None, ...]  # (N,) "dense residential", or None where the data set names no scene
-    blank: int = 0  # blank captions dropped while reading
+    blank_of: tuple[int, ...] = ()  # the image of each blank caption that was dropped while reading
+
+    @property
+    def blank(self) -> int:
+        """How many blank captions were dropped while reading."""
+        return len(self.blank_of)
 
     @property
     def captions_per_image(self) -> np.ndarray:
         """(N,) int64, how many captions each image has."""
         return np.bincount(self.image_of, minlength=len(self.images))
+
+    def with_blank_captions(self) -> Split:
+        """The split with the blank captions that were dropped, behind the others."""
+        return Split(
+            images=self.images,
+            captions=(*self.captions, *[""] * self.blank),
+            image_of=np.concatenate([self.image_of, np.array(self.blank_of, dtype=np.int64)]),
+            scenes=self.scenes,
+        )
 
     def subset(self, images: Sequence[int] | np.ndarray) -> Split:
         """Some of the images with their captions.

@@ -7,7 +7,7 @@ import pandas as pd
 
 from petl_core.evaluation import captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
-from petl_core.evaluation.grouping import Group, Key, choose_learning_rates, differing_fields, group_runs
+from petl_core.evaluation.grouping import Group, Key, choose_settings, differing_fields, group_runs
 from petl_core.evaluation.names import describe, method_title
 from petl_core.evaluation.queue_drift import queue_drift
 from petl_core.runs.folder import Failure, Run
@@ -22,8 +22,8 @@ class Ablation:
         ablation.differences()  # of every group to the first trained one
         plots.ablation.plot_lines(ablation, {"queue_size": "queue size"}, hue="queue_weight")
 
-    Of several learning rates the one with the best validation mR is kept, unless the rate is itself a factor. An
-    untrained run has no factors: it is a group by itself.
+    Of several learning rates, temperatures or other tuned settings those with the best validation mR are kept, but for
+    what is itself a factor. An untrained run has no factors: it is a group by itself.
 
     Args:
         runs: finished ones, on one data set.
@@ -37,7 +37,7 @@ class Ablation:
     def __init__(self, runs: Iterable[Run], factors: Sequence[str], failed: Sequence[Failure] = ()):
         self.factors = tuple(factors)
         self.failed = tuple(failed)
-        self.runs = list(runs) if "learning_rate" in factors else choose_learning_rates(runs)
+        self.runs = choose_settings(runs, but_for=factors)
         self.dataset = self.runs[0].config.dataset
         self.groups = group_runs(self.runs, self._key)
         self.names = {group.key: self._name(group.first) for group in self.groups}

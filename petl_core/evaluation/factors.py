@@ -17,7 +17,12 @@ from petl_core.evaluation.names import CONTRASTS, NO_VALUE, QUERY_MODES, loss_te
 from petl_core.runs.folder import Run
 
 # A setting without effect where the other is 0.
-SWITCHED_BY = {"queue_warmup": "queue_size", "queue_weight": "queue_size", "scene_template": "scene_probability"}
+SWITCHED_BY = {
+    **dict.fromkeys(
+        ("queue_weight", "queue_warmup", "queue_ramp", "queue_keys", "queue_directions", "queue_hardest"), "queue_size"
+    ),
+    "scene_template": "scene_probability",
+}
 TITLES = {"terms": "HMMC terms"}  # of factors that are not called what their field is
 UNITS = {"queue_warmup": "steps", "share": "channels"}
 VALUE_NAMES = {"queries": QUERY_MODES, "contrast": CONTRASTS}

@@ -54,17 +54,21 @@ def method_title(run: Run | Failure) -> str:
 
 
 def describe(run: Run | Failure) -> str:
-    """The method of a run and, where it is trained, its loss, queue and scene labels."""
+    """The method of a run and, where it is trained, its contrast, terms beyond image-text, queue and scene labels."""
     config = run.config
     if config is None:
         return cast(Failure, run).name
     if not config.epochs:
         return method_title(run)
+    contrast = f"({CONTRASTS.get(config.contrast, config.contrast)})"
     terms = loss_terms(config)
     shown = loss_term_names(terms)
     if set(HMMC_TERMS) <= set(terms):
         shown = ["HMMC", *loss_term_names(term for term in terms if term not in HMMC_TERMS)]
-    parts = [method_title(run), f"{' and '.join(shown)} ({CONTRASTS.get(config.contrast, config.contrast)})"]
+    if terms == ("cross",):  # with which every method trains
+        parts = [f"{method_title(run)} {contrast}"]
+    else:
+        parts = [method_title(run), f"{' and '.join(shown)} {contrast}"]
     if config.queue_size:
         parts.append(f"queue {config.queue_size}")
     if config.scene_probability:

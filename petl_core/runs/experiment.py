@@ -6,6 +6,7 @@ What it leaves on disk is read by :mod:`petl_core.runs.folder`.
 import contextlib
 import dataclasses
 import os
+import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -23,8 +24,9 @@ from petl_core.measuring import PeakMemory
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
-from petl_core.runs.testing import score_test_split
+from petl_core.runs.testing import audit_selection, score_test_split
 from petl_core.training import default_backbones, fitting, inputs
+from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed_texts
 from petl_core.training.state import TrainState, best_epoch
 from petl_core.validation import ConfigError
@@ -117,11 +119,17 @@ class _Job:
     def training_parts(self) -> tuple[data.Split, data.Split]:
         """Training and validation images."""
         config = self.config
-        train, validation = data.split_validation(self.dataset.train, config.validation_fraction, seed=config.seed)
+        train, validation = data.split_validation(self.training_split, config.validation_fraction, seed=config.seed)
         train = draw_images(train, config.train_images, config.seed)
         if config.scene_probability and not scene_labels.scene_classes(train):
             raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
         return train, validation
+
+    @property
+    def training_split(self) -> data.Split:
+        """As released, blank captions only where they are asked for."""
+        released = self.dataset.train
+        return released.with_blank_captions() if self.config.blank_captions else released
 
     def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
         """Parts of a split, from the cache that all runs share."""
@@ -147,31 +155,33 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     frozen = backbone.load(weights, config.pretrained, config.precision, device)
     model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
     train, validation = job.training_parts()
-    history, seconds = [{"epoch": 0}], {"load": time.perf_counter() - started, "prepare": 0.0}
+    history, candidates = [{"epoch": 0}], Candidates(job.folder / "candidates")
+    seconds = {"load": time.perf_counter() - started, "prepare": 0.0}
 
     # Train, where there is anything to train.
     memory = PeakMemory(device)
     if config.epochs and model.trainable():
         started = time.perf_counter()
-        prepared_train, prepared_validation = job.prepare(model, job.dataset.train, train, validation)
+        prepared_train, prepared_validation = job.prepare(model, job.training_split, train, validation)
         seconds["prepare"] = time.perf_counter() - started
         width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
         state = TrainState.start(config, model, width, job.progress)
-        fitting.fit(state, prepared_train, prepared_validation, job.folder / "checkpoint.pt", job.digests)
+        candidates = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
         history = state.history
     seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
     seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
     peak = memory.mib
+    model.save(job.folder / "adapter.safetensors")
 
-    # Test, once.
+    # Test, once; what another epoch would have shown comes last, when nothing can be chosen by it any more.
     started = time.perf_counter()
     (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
     classes = scene_labels.scene_classes(train)
     tested = score_test_split(model, prepared_test, job.dataset.test, classes, config)
+    audited = audit_selection(model, prepared_test, candidates, len(history))
     seconds["test"] = time.perf_counter() - started
 
     # Write.
-    model.save(job.folder / "adapter.safetensors")
     hits = {"": tested.hits, **{f"_{mode}": found for mode, found in tested.scene_hits.items()}}
     for mode, found in hits.items():
         write_atomically(job.folder / f"test_hits{mode}.npy", partial(_write_array, found))
@@ -186,6 +196,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         "scene_scores": tested.scene_scores,
         "chosen_epoch": best_epoch(history)["epoch"],
         "history": history,
+        "selection_audit": audited,
         "parameters": {
             "trained": model.trainable_count(),
             "backbone": sum(p.numel() for p in model.clip.parameters()),
@@ -198,6 +209,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
     }
     write_json(job.folder / "metrics.json", metrics)
     (job.folder / "checkpoint.pt").unlink(missing_ok=True)
+    shutil.rmtree(candidates.folder, ignore_errors=True)
 
 
 def _write_array(array: np.ndarray, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 config.json           what was asked, and the title of its method
 checkpoint.pt         the state after the last finished epoch; removed at the end
+candidates/           what was trained after each epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
 test_hits_oracle.npy, test_hits_predicted.npy   the same with scene labels in the queries, where training had them
@@ -32,7 +33,7 @@ class Epoch(TypedDict, total=False):
     loss: dict[str, float]  # mean of each term over the epoch's steps, and "total"
     seconds: float  # of training
     validation_seconds: float
-    drift: list[dict]  # after the last epoch of a run with a queue: rows of recycling.drift
+    drift: list[dict]  # of a run with a queue: rows of recycling.drift
 
 
 class Metrics(TypedDict):
@@ -47,6 +48,7 @@ class Metrics(TypedDict):
     scene_scores: dict[str, dict[str, Scores]]  # with "oracle" and "predicted" labels in the queries
     chosen_epoch: int  # by validation mR
     history: list[Epoch]
+    selection_audit: list[float]  # test mR of each epoch, computed last; nothing is chosen by it
     parameters: dict[str, int]  # "trained" (without logit_scale), "backbone"
     images: dict[str, int]  # "train", "validation", "test"
     blank_captions_dropped: int

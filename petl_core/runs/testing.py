@@ -9,6 +9,7 @@ from petl_core import retrieval
 from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
 from petl_core.data import Split, scene_labels
+from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_captions
 
 
@@ -51,6 +52,23 @@ def score_test_split(
         },
         scene_hits={mode: retrieval.per_image_hits(found, split.image_of) for mode, found in labelled.items()},
     )
+
+
+def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Candidates, epochs: int) -> list[float]:
+    """Test mR of each of a run's epochs: what choosing by the test split would have shown. Nothing is chosen by it.
+
+    Args:
+        model: whose weights are exchanged; it is left at the last epoch.
+        prepared: the test split.
+        candidates: what was trained after each epoch.
+        epochs: how many there are, that before training included; a single one was not trained, and is not audited.
+    """
+    found = []
+    for epoch in range(epochs if epochs > 1 else 0):
+        candidates.load(epoch, model)
+        scores = retrieval.similarity(*embed(model, prepared))
+        found.append(retrieval.evaluate(scores, prepared.image_of.numpy())["strict"]["mr"])
+    return found
 
 
 def _labelled_scores(

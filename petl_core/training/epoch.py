@@ -18,6 +18,7 @@ from petl_core.training.state import TrainState
 
 # Streams of random numbers: an epoch's order needs none beside seed and epoch.
 SCENE_STREAM = 1
+LARGEST_LOGIT_SCALE = 100  # of a learned temperature (CLIP, Radford et al. 2021, section 2.5)
 
 
 def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
@@ -44,7 +45,7 @@ def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
                 f"loss is {terms['total'].item()} at epoch {epoch}, step {step + 1}: lower learning_rate "
                 f"(now {rate:.2g}) or raise temperature"
             )
-        _update(state.optimizer, terms["total"], rate)
+        _update(state, terms["total"], rate)
         for name, value in terms.items():
             sums[name] = sums.get(name, 0.0) + value.item()
         bar.set_postfix(loss=f"{sums['total'] / (step + 1):.3f}")
@@ -74,12 +75,14 @@ def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
 
 
 def learning_rate(config: RunConfig, epochs_done: float) -> float:
-    """Cosine to zero, or steps: x0.7 after every 20 epochs.
+    """The rate after so many epochs, which may be broken: constant, a cosine to zero, or PE-RSITR's steps.
 
-    PE-RSITR's release (``utils.py``, line 212) decays before its 20th epoch is trained, not after.
+    Its release (``utils.py``, line 212, at commit dd24050) decays to 0.7 of the rate before the 20th epoch is trained.
     """
+    if config.schedule == "constant":
+        return config.learning_rate
     if config.schedule == "step":
-        return config.learning_rate * 0.7 ** (int(epochs_done) // 20)
+        return config.learning_rate * 0.7 ** ((int(epochs_done) + 1) // 20)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / config.epochs))
 
 
@@ -132,9 +135,12 @@ def _contrast(model: AdaptedCLIP, config: RunConfig, to_queue: bool = False) -> 
     return partial(losses.infonce_to_queue if to_queue else losses.infonce, temperature=temperature)
 
 
-def _update(optimizer: torch.optim.Optimizer, loss: torch.Tensor, rate: float) -> None:
-    for group in optimizer.param_groups:
+def _update(state: TrainState, loss: torch.Tensor, rate: float) -> None:
+    for group in state.optimizer.param_groups:
         group["lr"] = rate
-    optimizer.zero_grad(set_to_none=True)
+    state.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    optimizer.step()
+    state.optimizer.step()
+    if state.config.learn_temperature:
+        with torch.no_grad():
+            state.model.clip.logit_scale.clamp_(max=math.log(LARGEST_LOGIT_SCALE))

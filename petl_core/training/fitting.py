@@ -1,4 +1,4 @@
-"""Training of a run, epoch by epoch: a checkpoint after each, and in the end the weights of the best on validation."""
+"""Training of a run, epoch by epoch: a checkpoint and a candidate after each, the best on validation in the end."""
 
 import logging
 import time
@@ -8,40 +8,50 @@ from pathlib import Path
 from petl_core import recycling, retrieval
 from petl_core.adapters import AdaptedCLIP
 from petl_core.training import epoch
+from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_images, embed_texts
-from petl_core.training.state import TrainState
+from petl_core.training.state import TrainState, best_epoch
 
 log = logging.getLogger(__name__)
 
 
 def fit(
-    state: TrainState, train: PreparedSplit, validation: PreparedSplit, save_to: Path, inputs: dict[str, str]
-) -> None:
+    state: TrainState, train: PreparedSplit, validation: PreparedSplit, folder: Path, inputs: dict[str, str]
+) -> Candidates:
     """Train to the last epoch, or go on from a checkpoint, and leave the model at its best epoch.
+
+    Without a better validation mR for ``patience`` epochs, none is trained any more.
 
     Args:
         state: as started; its history is complete afterwards.
         train, validation: disjoint parts of the training split.
-        save_to: file of the checkpoint.
+        folder: of the run, for its checkpoint and its candidates.
         inputs: digests of data, images and backbone; a checkpoint begun with others is refused.
+
+    Returns:
+        What was trained after each epoch.
     """
     config, model = state.config, state.model
-    state.resume(save_to, inputs)
+    candidates = Candidates(folder / "candidates")
+    state.resume(folder / "checkpoint.pt", inputs)
     if not state.history:
-        state.finish_epoch({"epoch": 0, "validation_mr": validation_mr(model, validation)})
-    while state.epoch <= config.epochs:
+        state.history.append({"epoch": 0, "validation_mr": validation_mr(model, validation)})
+        candidates.save(0, model)
+    while state.goes_on:
         started = time.perf_counter()
         terms = epoch.train_epoch(state, train)
         trained = time.perf_counter()
         entry = {"epoch": state.epoch, "loss": terms, "seconds": trained - started}
         entry["validation_mr"] = validation_mr(model, validation)
         entry["validation_seconds"] = time.perf_counter() - trained
-        if config.queue_size and state.epoch == config.epochs:
+        if config.queue_size:
             entry["drift"] = _drift(state, train)
         log.info("epoch %d: loss %.4f, validation mR %.2f", entry["epoch"], terms["total"], entry["validation_mr"])
-        state.finish_epoch(entry)
-        state.save(save_to, inputs)
-    model.load_state_dict(state.best, strict=False)
+        candidates.save(entry["epoch"], model)
+        state.history.append(entry)
+        state.save(folder / "checkpoint.pt", inputs)
+    candidates.load(best_epoch(state.history)["epoch"], model)
+    return candidates
 
 
 def validation_mr(model: AdaptedCLIP, validation: PreparedSplit) -> float:

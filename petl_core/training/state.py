@@ -15,8 +15,6 @@ from petl_core.validation import ConfigError
 
 log = logging.getLogger(__name__)
 
-Weights = dict[str, torch.Tensor]
-
 
 @dataclass
 class TrainState:
@@ -27,7 +25,6 @@ class TrainState:
     optimizer: torch.optim.Optimizer
     queue: Queue
     history: list[dict] = field(default_factory=list)  # one entry an epoch; epoch 0 is before training
-    best: Weights = field(default_factory=dict)  # of the epoch with the best validation mR
     progress: bool = False  # show bars on stderr
 
     @classmethod
@@ -43,19 +40,19 @@ class TrainState:
         """The epoch to train next, from 1; 0 before the start was validated."""
         return len(self.history)
 
-    def finish_epoch(self, entry: dict) -> None:
-        """Add an epoch to the history, and keep its weights if it is the best so far."""
-        self.history.append(entry)
-        if best_epoch(self.history) is entry:
-            self.best = self._weights()
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is an epoch left to train, and patience for it."""
+        config, last = self.config, self.epoch - 1
+        waited = last - best_epoch(self.history)["epoch"]
+        return last < config.epochs and not (config.patience and waited >= config.patience)
 
     def save(self, path: Path, inputs: dict[str, str]) -> None:
         """Write a checkpoint of a run on these inputs (digests of data, images and backbone)."""
         state = {
             "identity": {"config": self.config.hash, **inputs},
             "history": self.history,
-            "weights": self._weights(),
-            "best": self.best,
+            "weights": {name: p.detach() for name, p in self.model.trainable().items()},
             "optimizer": self.optimizer.state_dict(),
             "queue": self.queue.state_dict(),
         }
@@ -81,11 +78,8 @@ class TrainState:
             raise ConfigError(
                 f"checkpoint {path} cannot be resumed ({error}); delete it to train from the start"
             ) from error
-        self.history, self.best = state["history"], state["best"]
+        self.history = state["history"]
         log.info("resuming %s after epoch %d", path.parent.name, self.epoch - 1)
-
-    def _weights(self) -> Weights:
-        return {name: p.detach().clone() for name, p in self.model.trainable().items()}
 
 
 def best_epoch(history: list[dict]) -> dict:

@@ -93,6 +93,7 @@ def test_blank_captions_are_dropped_and_counted(tmp_path):
     split = load("rsicd", tmp_path, check_images=False).train
     assert split.blank == 3
     assert as_dict(split)["bareland_1.png"] == ["a field", "bare land"]
+    assert as_dict(split.with_blank_captions())["bareland_1.png"] == ["a field", "bare land", "", "", ""]
 
 
 def test_train_image_without_any_caption_stays_an_image(tmp_path):

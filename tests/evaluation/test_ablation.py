@@ -40,7 +40,7 @@ def test_groups_are_known_by_their_factors_and_hold_their_seeds(queue):
 
 def test_words_stand_for_themselves_and_switches_are_named_where_they_are_on(tmp_path):
     runs = [
-        fake_run(tmp_path, 0.5, w_image=weight, contrast=contrast, mask_false_negatives=mask)
+        fake_run(tmp_path, 0.5, w_image=weight, w_text=1.0, contrast=contrast, mask_false_negatives=mask)
         for weight, contrast, mask in ((1.0, "infonce", False), (0.0, "triplet", True))
     ]
     ablation = Ablation(runs, ["terms", "contrast", "mask_false_negatives"])
@@ -51,7 +51,7 @@ def test_words_stand_for_themselves_and_switches_are_named_where_they_are_on(tmp
     masking = Ablation(
         [fake_run(tmp_path, 0.5, seed=9, mask_false_negatives=m) for m in (False, True)], ["mask_false_negatives"]
     )
-    assert list(masking.names.values()) == ["MRS-Adapter + HMMC (InfoNCE)", "mask false negatives"]
+    assert list(masking.names.values()) == ["MRS-Adapter (InfoNCE)", "mask false negatives"]
 
 
 def test_runs_that_differ_in_more_than_factors_and_seed_are_refused(queue_runs, tmp_path):
@@ -115,7 +115,7 @@ def test_differences_refer_to_the_first_trained_group(queue):
 
 def test_differences_within_factors_take_the_first_of_each(tmp_path):
     runs = [fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)] + [
-        fake_run(tmp_path, 0.5, w_image=weight, contrast=contrast)
+        fake_run(tmp_path, 0.5, w_image=weight, w_text=1.0, contrast=contrast)
         for weight in (1.0, 0.0)
         for contrast in ("infonce", "triplet")
     ]

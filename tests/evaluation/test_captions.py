@@ -20,7 +20,7 @@ def test_captions_name_what_the_figures_rest_on(tmp_path):
 def test_failed_runs_have_their_row_with_their_reason():
     table = captions.failed_runs(FAILED)
     assert table["Reason"].tolist() == ["FloatingPointError: the loss is not finite", "never ran"]
-    assert table["Configuration"].tolist() == ["LoRA + HMMC (InfoNCE), seed 7", "unknown"]
+    assert table["Configuration"].tolist() == ["LoRA (InfoNCE), seed 7", "unknown"]
 
 
 def test_failed_runs_have_their_sentence():

@@ -26,7 +26,7 @@ def test_settings_without_effect_have_no_value(tmp_path):
 
 
 def test_values_are_keys_and_words_are_made_of_them(tmp_path):
-    run = fake_run(tmp_path, 0.5, w_image=0.0)
+    run = fake_run(tmp_path, 0.5, w_text=1.0)
     assert factor_value(run, "terms") == ("cross", "text")
     shown = {
         "terms": "image–text + text–text", "contrast": "InfoNCE", "queries": "no label", "cache_features": "no",

@@ -12,9 +12,10 @@ from petl_core.runs.folder import Failure
     ("fields", "name"),
     [
         ({"method": "zero_shot", "epochs": 0}, "Zero-shot CLIP"),
-        ({}, "MRS-Adapter + HMMC (InfoNCE)"),
-        ({"contrast": "triplet", "w_image": 0.0}, "MRS-Adapter + image–text and text–text (triplet)"),
-        ({"queue_size": 64, "scene_probability": 0.5}, "MRS-Adapter + HMMC (InfoNCE) + queue 64 + scene labels 0.5"),
+        ({}, "MRS-Adapter (InfoNCE)"),
+        ({"w_image": 1.0, "w_text": 1.0}, "MRS-Adapter + HMMC (InfoNCE)"),
+        ({"contrast": "triplet", "w_text": 1.0}, "MRS-Adapter + image–text and text–text (triplet)"),
+        ({"queue_size": 64, "scene_probability": 0.5}, "MRS-Adapter (InfoNCE) + queue 64 + scene labels 0.5"),
     ],
 )
 def test_a_run_is_described_by_method_loss_queue_and_labels(tmp_path, fields, name):
@@ -22,7 +23,7 @@ def test_a_run_is_described_by_method_loss_queue_and_labels(tmp_path, fields, na
 
 
 def test_a_failure_is_described_by_what_its_folder_told():
-    assert names.describe(Failure("0123", RunConfig(method="lora"), "", "LoRA")) == "LoRA + HMMC (InfoNCE)"
+    assert names.describe(Failure("0123", RunConfig(method="lora"), "", "LoRA")) == "LoRA (InfoNCE)"
     assert names.describe(Failure("0123", RunConfig(method="lora", epochs=0), "")) == "lora"
     assert names.describe(Failure("0123", None, "never ran")) == "0123"
 
@@ -33,6 +34,6 @@ def test_short_names_keep_what_tells_runs_apart(tmp_path):
     assert list(names.short_names(runs).values()) == ["Zero-shot CLIP", "Full fine-tuning"]
     assert list(names.short_names({**runs, "third": triplet}).values()) == [
         "Zero-shot CLIP",
-        "Full fine-tuning + HMMC (InfoNCE)",
-        "Full fine-tuning + HMMC (triplet)",
+        "Full fine-tuning (InfoNCE)",
+        "Full fine-tuning (triplet)",
     ]

@@ -50,7 +50,19 @@ def test_a_run_leaves_a_complete_account(finished):
     assert {"revision", "python", "torch", "open_clip_torch", "threads"} <= metrics["environment"].keys()
     assert metrics["peak_memory_mib"] > 0
     assert finished.test_hits.shape == (10, 7)
-    assert not (finished.folder / "checkpoint.pt").exists()
+    assert not (finished.folder / "checkpoint.pt").exists() and not (finished.folder / "candidates").exists()
+
+
+def test_the_selection_audit_tells_the_test_mr_of_every_epoch_and_decides_nothing(finished):
+    metrics = finished.metrics
+    assert len(metrics["selection_audit"]) == len(metrics["history"])
+    assert metrics["selection_audit"][metrics["chosen_epoch"]] == pytest.approx(metrics["scores"]["strict"]["mr"])
+
+
+def test_without_a_better_epoch_patience_ends_a_run_early(world, tmp_path):
+    stuck = CONFIG.replace(epochs=9, patience=2, learning_rate=1e-12, schedule="constant")
+    metrics = experiment.run(stuck, **elsewhere(world, tmp_path)).metrics
+    assert (metrics["chosen_epoch"], len(metrics["history"])) == (0, 3)
 
 
 def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):

@@ -27,5 +27,5 @@ def test_learning_rates():
     assert epoch.learning_rate(cosine, 5) == pytest.approx(0.5)
     assert epoch.learning_rate(cosine, 10) == pytest.approx(0)
     released = RunConfig(schedule="step", epochs=30, learning_rate=2e-4)
-    assert epoch.learning_rate(released, 19.9) == 2e-4
+    assert epoch.learning_rate(released, 18.9) == 2e-4
     assert epoch.learning_rate(released, 20) == pytest.approx(1.4e-4)
