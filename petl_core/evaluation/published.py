@@ -1,9 +1,11 @@
 """Published figures, as printed; they stand beside measured ones, never among them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
+from petl_core.evaluation.comparison import signed
 from petl_core.evaluation.names import METRICS
 from petl_core.paths import ROOT
 
@@ -11,11 +13,38 @@ FILE = ROOT / "data" / "published.csv"
 ROUNDING = 0.011  # of a mean of six figures that were rounded to two digits
 CLIP_BASED = ("clip_finetuning", "prompt", "adapter")  # values of the column "group"
 
+# The model of the study at full size; a row with another one is not like for like.
+BACKBONE = "CLIP ViT-B/32"
+PRETRAINING = "WIT-400M (OpenAI CLIP)"
+
+# Why a row is to be read with care: a column of printed_figures, its mark and what that means.
+MARKS = {
+    "contradicts_mr": ("†", "contradicts its own recalls"),
+    "other_backbone": ("‡", f"backbone other than {BACKBONE}"),
+    "chosen_on_test": ("§", "epoch chosen on the test set"),
+    "other_pretraining": ("¶", "pre-training unknown or other than OpenAI CLIP's"),
+}
+
+# Methods that PE-RSITR prints, by their keys in METHODS. CMER is not among them: it is more than its Focus-Adapter.
+PRINTED_NAMES = {
+    "zero_shot": "Zero-shot CLIP",
+    "linear_probe": "Linear probe",
+    "full": "Full fine-tuning",
+    "coop": "CoOp",
+    "vpt": "VPT",
+    "vl_prompt": "VL-Prompt",
+    "adapter": "Adapter",
+    "clip_adapter": "CLIP-Adapter",
+    "convpass": "Convpass",
+    "adaptformer": "AdaptFormer",
+    "cross_modal": "Cross-Modal Adapter",
+    "uniadapter": "UniAdapter",
+    "mrs": "MRS-Adapter + HMMC",
+}
+
 
 def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = None) -> pd.DataFrame:
-    """Rows of ``data/published.csv``: data set, method, parameters (millions), recalls and mR (%), source.
-
-    ``contradicts_mr`` marks the rows whose printed mR is not the mean of their six printed recalls.
+    """Rows of ``data/published.csv``, whose columns ``data/README.md`` explains, and a boolean column for each mark.
 
     Args:
         dataset: rsicd, rsitmd or ucm; all of them without.
@@ -24,6 +53,9 @@ def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = N
     frame = pd.read_csv(FILE)
     recalls = frame[[metric for metric in METRICS if metric != "mr"]]
     frame["contradicts_mr"] = (recalls.mean(axis=1) - frame["mr"]).abs() > ROUNDING
+    frame["other_backbone"] = frame["backbone"] != BACKBONE
+    frame["chosen_on_test"] = frame["chosen_on"] == "test"
+    frame["other_pretraining"] = frame["pretraining"] != PRETRAINING
     if dataset is not None:
         frame = frame[frame["dataset"] == dataset]
     if groups is not None:
@@ -32,13 +64,64 @@ def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = N
 
 
 def readable_figures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :func:`printed_figures` to print; † marks one that contradicts its own mR."""
+    """Rows of :func:`printed_figures` to print, with marks behind mR; :func:`legend` explains them."""
     columns = {
         "Method": frame["method"],
         "Backbone": frame["backbone"],
         "Parameters (M)": frame["trainable_params_m"].map(lambda count: "" if pd.isna(count) else f"{count:g}"),
         **{title: frame[metric].map("{:.2f}".format) for metric, title in METRICS.items()},
-        "Source": frame["source"],
+        "Source": frame["source"] + (", " + frame["table"]).fillna(""),
     }
-    columns[METRICS["mr"]] += frame["contradicts_mr"].map({True: " †", False: ""})
+    columns[METRICS["mr"]] += _marks(frame)
     return pd.DataFrame(columns)
+
+
+def legend(frame: pd.DataFrame) -> str:
+    """The marks in a frame of :func:`printed_figures` or :func:`matched`, in a sentence that follows another.
+
+    Empty where there are none.
+    """
+    parts = [f"{mark} {meaning}" for column, (mark, meaning) in MARKS.items() if frame[column].any()]
+    return f" {'; '.join(parts)}." if parts else ""
+
+
+def matched(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Rows of a summary whose method is printed for a data set, with the printed mR and the columns of its marks.
+
+    Args:
+        summary: of :func:`comparison.summary`, with keys of :func:`names.method_and_loss`.
+        dataset: rsicd, rsitmd or ucm; no row is matched on another.
+    """
+    printed = printed_figures(dataset).rename(columns={"mr": "printed_mr"})
+    methods = summary["key"].map(lambda key: PRINTED_NAMES.get(key[0], ""))
+    return summary.assign(method=methods).merge(printed[["method", "printed_mr", *MARKS]], on="method")
+
+
+def beside_ours(summary: pd.DataFrame, names: Mapping[Any, str], dataset: str) -> pd.DataFrame:
+    """Published mR beside ours, for the methods that both have, to print; ``legend(matched(...))`` explains its marks.
+
+    Several losses of one method stand beside the same published figure.
+
+    Args:
+        summary: as for :func:`matched`.
+        names: of its keys.
+        dataset: that our runs were tested on.
+    """
+    frame = matched(summary, dataset)
+    ours = zip(frame["mr"], frame["mr_low"], frame["mr_high"], strict=True)
+    return pd.DataFrame(
+        {
+            "Method": [names[key] for key in frame["key"]],
+            "Published mR": frame["printed_mr"].map("{:.2f}".format) + _marks(frame),
+            "Our mR": [f"{mr:.2f} [{low:.2f}, {high:.2f}]" for mr, low, high in ours],
+            "Difference": (frame["mr"] - frame["printed_mr"]).map(signed),
+        }
+    )
+
+
+def _marks(frame: pd.DataFrame) -> pd.Series:
+    """The marks of each row, each after a space."""
+    marks = pd.Series("", index=frame.index)
+    for column, (mark, _) in MARKS.items():
+        marks += frame[column].map({True: f" {mark}", False: ""})
+    return marks

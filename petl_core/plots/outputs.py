@@ -17,7 +17,14 @@ from petl_core.runs import provenance
 from petl_core.runs.folder import Run
 
 MANIFEST = "manifest.json"
-SYMBOLS_IN_LATEX = {"→": r"$\rightarrow$", "−": "$-$", "†": r"$\dagger$"}
+SYMBOLS_IN_LATEX = {
+    "→": r"$\rightarrow$",
+    "−": "$-$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "§": r"\S{}",
+    "¶": r"\P{}",
+}
 
 
 class Outputs:
