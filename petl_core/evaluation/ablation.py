@@ -7,9 +7,10 @@ import pandas as pd
 
 from petl_core.evaluation import captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
-from petl_core.evaluation.grouping import Group, Key, choose_settings, differing_fields, group_runs
+from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
 from petl_core.evaluation.names import describe, method_title
 from petl_core.evaluation.queue_drift import queue_drift
+from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
 
 

@@ -23,10 +23,11 @@ import yaml
 
 from petl_core.config import RunConfig
 from petl_core.paths import ROOT
+from petl_core.runs import tuned as settings
 from petl_core.validation import ConfigError, check_types
 
 # Of a section, where it does not say otherwise.
-PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "gpus": 0, "runs_per_job": 0}
+PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "tuned": "", "gpus": 0, "runs_per_job": 0}
 PASSED = {"dataset", "backbone", "pretrained", "epochs", "batch_size"}  # to the notebooks that declare them
 _ALWAYS = ("dataset", "backbone", "method", "seed")  # either in a title, or common to a section
 FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
@@ -40,7 +41,7 @@ class Study:
     notebooks: dict[str, dict]  # parameters of each notebook, by its name
     reads: dict[str, list[str]]  # names of the runs that each notebook reads
     runs: dict[str, RunConfig]  # every run by its name
-    places: dict  # figures, data_root, runs_root; gpus and runs_per_job
+    places: dict  # figures, data_root, runs_root, tuned; gpus and runs_per_job
 
 
 def load_sections(path: Path = ROOT / "study.yaml") -> Any:
@@ -94,10 +95,10 @@ def find_section(sections: Any, name: object) -> Any:
 def read(section: Any, name: str) -> Study:
     """Expand a section's grids.
 
-    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``gpus`` (of a run),
-    ``runs_per_job`` (0 for all) and ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's
-    fields, where a list of values is a grid; its ``run`` is one mapping (of a list, the first value counts). Of the
-    section's own fields it is given those that it declares.
+    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``tuned`` (a file of
+    settings, see :mod:`petl_core.runs.tuned`), ``gpus`` (of a run), ``runs_per_job`` (0 for all) and ``notebooks``. A
+    notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a grid; its ``run``
+    is one mapping (of a list, the first value counts). Of the section's own fields it is given those that it declares.
 
     Args:
         section: as YAML gives it, unchecked.
@@ -122,7 +123,7 @@ def read(section: Any, name: str) -> Study:
         except ConfigError as error:
             raise ConfigError(f"{where}.notebooks: {error}") from error
         here = f"{where}.notebooks.{notebook}"
-        parameters, read_here = _read_notebook(asked or {}, shared, places["runs_root"], here)
+        parameters, read_here = _read_notebook(asked or {}, shared, places, here)
         check_types(parameters, declared, here)
         given = {key: shared[key] for key in PASSED & shared.keys() if not isinstance(shared[key], list)}
         given |= {**places, "progress": False}
@@ -143,7 +144,7 @@ def title(run: RunConfig) -> str:
     return ", ".join([run.method, f"seed {run.seed}", *shown])
 
 
-def _read_notebook(asked: dict, shared: dict, runs_root: str, where: str) -> tuple[dict, dict[str, RunConfig]]:
+def _read_notebook(asked: dict, shared: dict, places: dict, where: str) -> tuple[dict, dict[str, RunConfig]]:
     """A notebook's own parameters, with runs as names, and these runs by name.
 
     The untouched backbone is the baseline of every run, so it is always there, and first.
@@ -152,13 +153,13 @@ def _read_notebook(asked: dict, shared: dict, runs_root: str, where: str) -> tup
     runs: dict[str, RunConfig] = {}
     if "runs" in asked:
         for number, run in enumerate(asked["runs"]):
-            for trained in _grid(shared, run, f"{where}.runs[{number}]"):
+            for trained in _grid(shared, run, places["tuned"], f"{where}.runs[{number}]"):
                 runs |= {config.hash: config for config in (trained.zero_shot(), trained)}
         parameters["runs"] = list(runs)
     if "run" in asked:
-        shown = next(_grid(shared, asked["run"], f"{where}.run"))
+        shown = next(_grid(shared, asked["run"], places["tuned"], f"{where}.run"))
         runs |= {config.hash: config for config in (shown.zero_shot(), shown)}
-        parameters["run"] = f"{runs_root}/{shown.hash}"
+        parameters["run"] = f"{places['runs_root']}/{shown.hash}"
     return parameters, runs
 
 
@@ -227,13 +228,14 @@ def _check_fields(values: dict, declared: dict[str, Any], where: str) -> None:
             check_types({key: one}, declared, where)
 
 
-def _grid(shared: dict, run: dict, where: str) -> Iterator[RunConfig]:
-    """Every run that a mapping with lists of values stands for."""
+def _grid(shared: dict, run: dict, tuned: str, where: str) -> Iterator[RunConfig]:
+    """Every run that a mapping with lists of values stands for, with what ``tuned`` adds to it."""
     _check_fields(run, FIELDS, where)
     lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
     for values in itertools.product(*lists.values()):
         try:
-            yield RunConfig(**dict(zip(lists, values, strict=True)))
+            fields = dict(zip(lists, values, strict=True))
+            yield RunConfig(**(settings.fill(fields, tuned) if tuned else fields))
         except (ValueError, RuntimeError) as error:  # the latter of a path: ~nobody/backbone
             raise ConfigError(f"{where}: {str(error).removeprefix('run configuration: ')}") from error
 

@@ -1,0 +1,80 @@
+"""Settings that were chosen on validation, handed from the section that compared them to those that use them.
+
+``notebooks/16_tuning.ipynb`` writes them to a file, which a section names (``tuned: figures/tuning/tuned.json``): each
+of its runs that names no learning rate takes the settings of its method and loss. Importable without torch.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from petl_core.config import RunConfig
+from petl_core.files import read_json, write_json
+from petl_core.paths import resolve
+from petl_core.validation import ConfigError
+
+LOSS = ("contrast", "w_cross", "w_image", "w_text")  # fields by which a method's settings are found, beside its name
+DATA = ("dataset", "backbone", "pretrained")  # on which settings were chosen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Settings of one method with one loss."""
+
+    of: RunConfig  # a run with these settings
+    settings: dict[str, Any]  # fields of RunConfig, of which method_options holds only what was chosen
+
+
+def write(choices: list[Choice], path: Path) -> Path:
+    """Write choices, all made on one data set and backbone, as a file that :func:`fill` reads."""
+    rows = [{**_identity(choice.of), "settings": choice.settings} for choice in choices]
+    return write_json(path, {"chosen_on": {name: getattr(choices[0].of, name) for name in DATA}, "choices": rows})
+
+
+def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The fields of a run, with the tuned settings of its method and loss behind what it names itself.
+
+    Where the very loss was not tuned, the method's settings with the same contrast count.
+
+    Args:
+        fields: of RunConfig, each a single value.
+        path: of a file of :func:`write`; a relative one starts at the project's root.
+
+    Raises:
+        ConfigError: there is no such file, or it was made on other data, or the method is not in it.
+    """
+    if "learning_rate" in fields or fields.get("method") == "zero_shot":
+        return dict(fields)
+    run = RunConfig(**fields)
+    document = _read(path)
+    for name, value in document["chosen_on"].items():
+        if getattr(run, name) != value:
+            raise ConfigError(f"tuned: {path} was made on {name} {value}, not {getattr(run, name)}; tune on this one")
+    asked = _identity(run)
+    same_contrast = [
+        row for row in document["choices"] if all(row[key] == asked[key] for key in ("method", "contrast"))
+    ]
+    same_loss = [row for row in same_contrast if all(row[key] == asked[key] for key in LOSS)]
+    if not same_contrast:
+        raise ConfigError(
+            f"tuned: {path} has no settings of {run.method} ({run.contrast}); add it to the section that tunes, "
+            "or name a learning_rate"
+        )
+    settings = (same_loss or same_contrast)[0]["settings"]
+    options = {**settings.get("method_options", {}), **fields.get("method_options", {})}
+    return {**settings, **fields, **({"method_options": options} if options else {})}
+
+
+def _identity(run: RunConfig) -> dict[str, Any]:
+    return {"method": run.method, **{name: getattr(run, name) for name in LOSS}}
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        document = read_json(resolve(path))
+        return {"chosen_on": dict(document["chosen_on"]), "choices": [dict(row) for row in document["choices"]]}
+    except FileNotFoundError as error:
+        raise ConfigError(f"tuned: there is no {path}; run the section that tunes first") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"tuned: {path} cannot be read ({error!r}); run the section that tunes again") from error
