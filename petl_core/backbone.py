@@ -13,7 +13,7 @@ import torch
 from open_clip.transformer import TextTransformer
 from safetensors import SafetensorError
 from torch import nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core import data
 from petl_core.paths import resolve

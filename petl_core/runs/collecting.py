@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm.auto import tqdm
+
 from petl_core.config import RunConfig
 from petl_core.paths import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, open_run
@@ -23,7 +25,7 @@ def collect(
     """
     root = resolve(runs_root)
     finished, failed = [], []
-    for asked in runs:
+    for asked in tqdm(runs, "runs", disable=not progress, unit="run"):
         name = asked.hash if isinstance(asked, RunConfig) else asked
         try:
             if isinstance(asked, RunConfig):

@@ -133,6 +133,21 @@ def read(section: Any, name: str) -> Study:
     return Study(notebooks, reads, runs, places)
 
 
+def runs_of(section: str, notebook: str) -> list[str]:
+    """Names of the runs that a notebook reads in a section of study.yaml; none for an empty section.
+
+    Raises:
+        ConfigError: there is no such section, it does not have the notebook, or something is wrong in it.
+    """
+    if not section:
+        return []
+    reads = read(find_section(load_sections(), section), section).reads
+    if not reads.get(notebook):
+        having = ", ".join(name for name, runs in reads.items() if runs) or "none"
+        raise ConfigError(f"study.yaml: {section} has no runs of {notebook}; notebooks with runs: {having}")
+    return reads[notebook]
+
+
 def title(run: RunConfig) -> str:
     """What distinguishes a run, in words.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core.adapters import AdaptedCLIP, SideMethod
 from petl_core.backbone import Backbone, trim

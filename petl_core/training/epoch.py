@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core import losses
 from petl_core.adapters import AdaptedCLIP, second_view

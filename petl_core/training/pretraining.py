@@ -19,7 +19,7 @@ import numpy as np
 import open_clip
 import torch
 from safetensors.torch import save_file
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core import backbone, losses, retrieval
 from petl_core.adapters import AdaptedCLIP, attach

@@ -56,6 +56,15 @@ def test_a_notebook_of_one_run_takes_its_folder():
     assert set(asked.runs) == {RunConfig().zero_shot().hash, name}
 
 
+def test_a_notebook_finds_the_runs_of_a_section_by_its_name():
+    assert study.runs_of("study", "07_hmmc") == study.read(SECTIONS["study"], "study").reads["07_hmmc"]
+    assert study.runs_of("", "07_hmmc") == []
+    with pytest.raises(ConfigError, match=r"study has no runs of 01_data; notebooks with runs: 04_benchmark"):
+        study.runs_of("study", "01_data")
+    with pytest.raises(ConfigError, match="no section mine"):
+        study.runs_of("mine", "07_hmmc")
+
+
 def test_a_section_that_is_not_there_is_named_with_those_that_are():
     sections = {"study": {"notebooks": {}}, "mine": None, "section": "min", "train": False}
     assert study.find_section(sections, "study") == {"notebooks": {}}
