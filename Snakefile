@@ -145,7 +145,7 @@ rule report:
         "report {output}"
     params:
         executed=f"{NOTEBOOKS}/{REPORT}.ipynb",
-        values=as_parameters({"figures": FIGURES, "executed": NOTEBOOKS}),
+        values=as_parameters({"figures": FIGURES, "executed": NOTEBOOKS, "readme": True}),
     shell:
         "({PAPERMILL} {input[0]} {params.executed} -b {params.values} && "
         "{sys.executable} -m nbconvert --to html --no-input --output-dir $(dirname {output}) --output report "

@@ -48,8 +48,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 def write_json(path: Path, content: object) -> Path:
     """Write ``content`` as readable JSON, atomically; NaN is refused."""
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write text as UTF-8, atomically."""
+    return write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def read_json(path: Path) -> Any:

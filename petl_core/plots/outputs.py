@@ -8,10 +8,11 @@ from typing import Any
 
 import filelock
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from petl_core.files import read_json, sha256, write_atomically, write_json
+from petl_core.files import read_json, sha256, write_atomically, write_json, write_text
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run
@@ -30,8 +31,8 @@ SYMBOLS_IN_LATEX = {
 class Outputs:
     """What a notebook leaves in a folder; with an empty folder, nothing is written.
 
-    ``folder/manifest.json`` has a record of each, by its PNG or CSV: notebook, its parameters, the runs behind it, git
-    revision, caption and files with their SHA-256; and the configuration of each run.
+    ``folder/manifest.json`` has a record of each, by its PNG, CSV or, of an answer, MD: notebook, its parameters, the
+    runs behind it, git revision, caption and files with their SHA-256; and the configuration of each run.
 
     Args:
         folder: where to write; relative to the project's root.
@@ -74,9 +75,16 @@ class Outputs:
             ".tex": latex,
         }
         for suffix, content in contents.items():
-            write_atomically(self._folder / f"{name}{suffix}", partial(_write_text, content))
+            write_text(self._folder / f"{name}{suffix}", content)
         self._record(self._folder, name, caption, tuple(contents))
         return shown
+
+    def answer(self, text: str, name: str) -> Markdown:
+        """Write ``name.md``, a paragraph made from the notebook's tables; the paragraph, to show in the notebook."""
+        if self._folder is not None:
+            write_text(self._folder / f"{name}.md", f"{text}\n")
+            self._record(self._folder, name, text, (".md",))
+        return Markdown(text)
 
     def _record(self, folder: Path, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
         """Put one output into the manifest, and forget those whose files are gone."""
@@ -107,10 +115,6 @@ def read_manifest(folder: str | Path) -> dict:
 def _relative_to_root(value: Any) -> Any:
     """Paths inside the project relative to its root, so that a manifest reads the same everywhere."""
     return value.replace(f"{ROOT}/", "") if isinstance(value, str) else value
-
-
-def _write_text(content: str, path: Path) -> None:
-    path.write_text(content, encoding="utf-8")
 
 
 def _escape(text: str) -> str:

@@ -62,7 +62,10 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
         target = os.path.relpath(resolve(executed) / f"{notebook}.ipynb", folder)
         link = f' <small><a href="{target}">executed notebook</a></small>'
     parts = [f'<h2 id="{notebook}">{html.escape(_first_heading(notebook))}{link}</h2>']
-    for main, record in outputs.items():
+    for main, record in _answers_first(outputs):
+        if main.endswith(".md"):
+            parts.append(f"<p>{html.escape(record['caption'])}</p>")
+            continue
         show = _table_html if main.endswith(".csv") else _picture_html
         links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in record["files"])
         runs = f"{len(record['runs'])} runs, " if record["runs"] else ""
@@ -71,6 +74,32 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
             f"<small>({links}; {runs}revision {record['revision']})</small></figcaption></figure>"
         )
     return "\n".join(parts)
+
+
+def page_markdown(folder: str | Path) -> str:
+    """The whole folder as a page that a git host renders: answers, pictures, tables, and the runs behind each."""
+    folder = resolve(folder)
+    parts = [
+        "<!-- Written by notebooks/14_report.ipynb: do not edit. -->",
+        "Results of the study, with the runs and the revision behind each; `manifest.json` has their configurations.",
+    ]
+    for notebook, outputs in outputs_by_notebook(folder).items():
+        parts.append(f"## {_first_heading(notebook)}")
+        for main, record in _answers_first(outputs):
+            if main.endswith(".md"):
+                parts.append(record["caption"])
+                continue
+            shown = f"![{Path(main).stem}]({main})\n\n{record['caption']}"
+            if main.endswith(".csv"):
+                shown = (folder / main).with_suffix(".md").read_text(encoding="utf-8").strip()
+            links = ", ".join(f"[{Path(file).suffix[1:]}]({file})" for file in record["files"])
+            runs = f"; {len(record['runs'])} runs: {', '.join(record['runs'])}" if record["runs"] else ""
+            parts.append(f"{shown}\n\n<sub>{links}; revision {record['revision']}{runs}</sub>")
+    return "\n\n".join(parts) + "\n"
+
+
+def _answers_first(outputs: dict[str, dict]) -> list[tuple[str, dict]]:
+    return sorted(outputs.items(), key=lambda item: not item[0].endswith(".md"))
 
 
 def contents_html(notebooks: dict[str, dict[str, dict]]) -> str:

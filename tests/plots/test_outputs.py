@@ -49,6 +49,17 @@ def test_every_format_is_written(folder):
     assert (folder / "benchmark.md").read_text().startswith("Recalls (%) & intervals.\n\n|")
 
 
+def test_an_answer_is_a_paragraph_that_stands_first_on_the_page(folder):
+    outputs = Outputs(folder, "04_benchmark", {}, [RUN])
+    assert outputs.answer("It holds by 2.0 points.", "benchmark_answer").data == "It holds by 2.0 points."
+    assert (folder / "benchmark_answer.md").read_text() == "It holds by 2.0 points.\n"
+    page = report.page_markdown(folder)
+    assert page.index("It holds by 2.0 points.") < page.index("![benchmark](benchmark.png)\n\nA figure.")
+    assert "| MRS → x" in page and RUN.config.hash in page
+    html = report.section_html(folder, "04_benchmark", report.outputs_by_notebook(folder)["04_benchmark"])
+    assert html.index("<p>It holds") < html.index("<figure")
+
+
 def test_figures_have_the_width_of_a_column_and_embedded_fonts(folder):
     with Image.open(folder / "benchmark.png") as picture:
         assert picture.width == round(300 * ONE_COLUMN)
