@@ -17,7 +17,7 @@ from petl_core.runs import provenance
 from petl_core.runs.folder import Run
 
 MANIFEST = "manifest.json"
-SYMBOLS_IN_LATEX = {"→": r"$\rightarrow$", "−": "$-$", "†": r"$\dagger$"}
+SYMBOLS_IN_LATEX = {"→": r"$\rightarrow$", "−": "$-$", "±": r"$\pm$", "<": "$<$", "†": r"$\dagger$"}
 
 
 class Outputs:
