@@ -46,13 +46,13 @@ class Ablation:
         self.table = self._table()
 
     def differences(self, *within: Sequence[str]) -> pd.DataFrame:
-        """:func:`comparison.differences` of every group to the first trained one, the reference.
+        """:func:`comparison.differences_of_pairs` of every group to the first trained one, the reference.
 
         With ``within``, to the first one that has the same of these factors; of several lists of factors, one after
         the other, and untrained groups in the first round alone.
         """
         untrained = [group for group in self.groups if not group.is_trained]
-        frames = [comparison.differences([], [])]
+        pairs: list[tuple[Group, Group]] = []
         for i, same in enumerate(within or [()]):
             blocks: dict[Key, list[Group]] = {}
             for group in self.groups:
@@ -60,9 +60,8 @@ class Ablation:
                     blocks.setdefault(tuple(factor_value(group.first, factor) for factor in same), []).append(group)
             for block in blocks.values():
                 compared = block if i else [*block, *untrained]
-                frames.append(comparison.differences(compared, block[:1]))
-        found = pd.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
-        return found.drop_duplicates(["key", "reference"], ignore_index=True)
+                pairs += [(group, block[0]) for group in compared]
+        return comparison.differences_of_pairs(pairs)
 
     def drift(self) -> pd.DataFrame:
         """:func:`queue_drift` of all runs."""
@@ -81,9 +80,13 @@ class Ablation:
         return f"{self.dataset}: test mR {subject}, 95% intervals."
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
-        """Of a frame of :meth:`differences`: what is compared, and what cannot be told apart."""
-        sentence = comparison.not_distinguishable(differences, self.names)
-        return f"{self.dataset}: paired mR differences (points) {subject}, 95% intervals. {sentence}"
+        """Of a frame of :meth:`differences`: what is compared, what cannot be told apart, and what could have been."""
+        sentences = comparison.verdicts(differences, self.names)
+        return f"{self.dataset}: paired mR differences (points) {subject}, 95% intervals. {sentences}"
+
+    def forest_caption(self, subject: str) -> str:
+        """Of a plot of differences."""
+        return f"{self.dataset}: paired mR differences (points) {subject}, {captions.FOREST}"
 
     def failed_runs(self) -> pd.DataFrame:
         """One row a run that was asked for and is missing, with the reason."""

@@ -7,6 +7,8 @@ import pandas as pd
 from petl_core.evaluation.names import describe
 from petl_core.runs.folder import Failure, Run
 
+FOREST = "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point."
+
 
 def conditions(runs: Sequence[Run]) -> str:
     """Test images, seeds and what the intervals are over."""
@@ -21,9 +23,8 @@ def conditions(runs: Sequence[Run]) -> str:
     if fewest < len(seeds):
         shown += f" (some rows have {fewest} of them)"
     over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
-    text = f"recalls (%) on {images} test images, {shown}, with 95% intervals from a bootstrap over {over}; "
-    text += "epoch chosen on validation."
-    return f"{text} Fewer than 5 seeds: read the intervals as too narrow." if fewest < 5 else text
+    text = f"recalls (%) on {images} test images, {shown}, with 95% intervals over {over}"
+    return f"{text}; epoch chosen on validation."
 
 
 def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:

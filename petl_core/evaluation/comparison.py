@@ -1,18 +1,30 @@
 """Groups of runs compared: means with intervals over seeds and test images, paired differences, plain sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from petl_core import retrieval
 from petl_core.evaluation.grouping import Group, Key
 from petl_core.evaluation.names import METRICS, MINUS, NO_VALUE, describe, method_and_loss
+from petl_core.retrieval import over_seeds
 from petl_core.runs.folder import Failure
 
-DIFFERENCE_COLUMNS = ["key", "reference", "seeds", "difference", "low", "high", "distinguishable"]
+SIGNIFICANCE = 0.05  # of the verdicts of a table, all together
+POWER = 0.8
+EQUIVALENCE = 1.0  # points of mR; what lies within them is no difference to speak of
+SEEDS_FOR_A_VERDICT = 2
+ANSWERS = {True: "yes", False: "no", None: "cannot tell"}
+NAMED = 5  # pairs that a sentence names; more are counted
+DIFFERENCE_COLUMNS = [
+    "key", "reference", "seeds", "difference", "low", "high", "p", "p_holm", "distinguishable", "equivalent",
+    "detectable",
+]  # fmt: skip
 Names = Mapping[Any, str]  # of keys
+Hits = tuple[np.ndarray, np.ndarray]  # of a pair of groups, (S, N, 7) each, seed by seed
 
 
 def summary(groups: Sequence[Group]) -> pd.DataFrame:
@@ -20,7 +32,7 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
     rows = []
     for group in groups:
         hits = np.stack([run.test_hits for run in group.runs])  # (S, N, 7)
-        means, intervals = retrieval.metrics(hits), retrieval.bootstrap(hits)
+        means, intervals = retrieval.metrics(hits), over_seeds.intervals(hits)
         row: dict[str, Any] = {
             "key": group.key,
             "parameters": group.first.metrics["parameters"]["trained"],
@@ -34,46 +46,84 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def differences(groups: Sequence[Group], references: Sequence[Group]) -> pd.DataFrame:
-    """Difference in mR (points) of every group to each of ``references``, paired by seed and image.
+    """:func:`differences_of_pairs` of every group to each of ``references``."""
+    return differences_of_pairs((group, reference) for reference in references for group in groups)
 
-    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other.
+
+def differences_of_pairs(pairs: Iterable[tuple[Group, Group]]) -> pd.DataFrame:
+    """Difference in mR (points) of the first group of each pair to the second, its reference, by seed and image.
+
+    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other. Each pair stands
+    once, whichever way round it comes again; a group is not compared with itself.
+
+    A verdict takes two seeds in common. All p-values of a frame are one family, adjusted by :func:`holm`. Equivalence
+    is judged by the 95 % interval, which tables print and plots show; two one-sided tests at 5 % would take that of
+    90 %.
 
     Returns:
-        One row a pair: key, reference (keys), seeds, difference with the 95 % interval low and high, and
-        distinguishable: whether that interval leaves out 0; None where the two have no seed in common.
+        One row a pair: key, reference (keys), seeds in common, difference with its 95 % interval low and high (of one
+        seed, over images alone), and, NaN or None where there is no verdict:
+
+        p, p_holm: two-sided, of no difference; by itself and adjusted.
+        distinguishable: whether p_holm is below 5 %.
+        equivalent: True with the interval inside +-1 point, False with it outside, None where that cannot be told.
+        detectable: the true difference that is told with 80 % power (:func:`over_seeds.detectable_differences`), at
+        the strictest step of Holm's, 5 % by the number of verdicts.
     """
-    rows = []
-    for reference in references:
-        for group in groups:
-            if group.key == reference.key:
-                continue
-            pair = _paired_hits(group, reference)
-            if pair is None:
-                rows.append([group.key, reference.key, 0, np.nan, np.nan, np.nan, None])
-                continue
-            found = retrieval.paired_bootstrap(*pair)["mr"]
-            low, high = found["low"], found["high"]
-            distinguishable = bool(low > 0 or high < 0)
-            rows.append([group.key, reference.key, len(pair[0]), found["difference"], low, high, distinguishable])
+    compared = [(group.key, reference.key, _paired_hits(group, reference)) for group, reference in _distinct(pairs)]
+    verdicts = sum(_has_verdict(hits) for *_, hits in compared)
+    rows = [
+        {"key": key, "reference": reference, **_difference(hits, SIGNIFICANCE / max(1, verdicts))}
+        for key, reference, hits in compared
+    ]
     frame = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
-    return frame.astype({"distinguishable": object})  # True, False and None stay what they are
+    frame = frame.astype(dict.fromkeys(("difference", "low", "high", "p", "detectable"), float))
+    frame["p_holm"] = holm(frame["p"])
+    frame["distinguishable"] = (frame["p_holm"] < SIGNIFICANCE).where(frame["p"].notna())
+    for verdict in ("distinguishable", "equivalent"):  # True, False and None stay what they are
+        frame[verdict] = pd.Series([None if pd.isna(cell) else bool(cell) for cell in frame[verdict]], dtype=object)
+    return frame
+
+
+def holm(p: ArrayLike) -> np.ndarray:
+    """p-values adjusted for all of them, so that the chance of any false verdict is that of one; NaN is none of them.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics, 1979).
+
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(p, dtype=float)
+    ascending = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
+    adjusted = np.full_like(p, np.nan)
+    steps = np.arange(len(ascending), 0, -1)
+    adjusted[ascending] = np.maximum.accumulate(steps * p[ascending]).clip(max=1)
+    return adjusted
+
+
+def verdicts(differences: pd.DataFrame, names: Names) -> str:
+    """What a frame of :func:`differences` does not support, in words, and how small a difference it could have told."""
+    return " ".join(filter(None, [not_distinguishable(differences, names), smallest_told(differences)]))
 
 
 def not_distinguishable(differences: pd.DataFrame, names: Names) -> str:
-    """What a frame of :func:`differences` does not support, in words, and how many comparisons that took."""
-    compared = differences[differences["distinguishable"].notna()]
-    if compared.empty:
-        return "No two rows could be compared."
-    alike: dict[Key, list[Key]] = {}  # reference -> groups
-    for row in compared[~compared["distinguishable"].astype(bool)].to_dict("records"):
-        said_already = row["reference"] in alike.get(row["key"], [])  # the other way round
-        if not said_already:
-            alike.setdefault(row["reference"], []).append(row["key"])
-    count = f"Intervals are not adjusted for {len(compared)} comparisons."
-    if not alike:
-        return f"Every pair compared is distinguishable at the 95% level. {count}"
-    parts = [f"from {names[reference]}: {', '.join(names[key] for key in keys)}" for reference, keys in alike.items()]
-    return f"Not distinguishable at the 95% level {'; '.join(parts)}. {count}"
+    """The pairs of a frame of :func:`differences` that it does not tell apart, in words."""
+    judged = differences[differences["distinguishable"].notna()]
+    of_one_seed = int((differences["seeds"] == 1).sum())
+    parts = []
+    if len(judged):
+        parts.append(_pairs_alike(judged, names))
+    if of_one_seed:
+        parts.append(f"No verdict on {_counted(of_one_seed)} with one seed in common.")
+    return " ".join(parts) or "No two rows could be compared."
+
+
+def smallest_told(differences: pd.DataFrame) -> str:
+    """The median of the detectable differences, in words; empty where nothing was judged."""
+    detectable = differences["detectable"].dropna()
+    if detectable.empty:
+        return ""
+    return f"A true difference of {detectable.median():.1f} points is told with {POWER:.0%} power (median pair)."
 
 
 def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failure] = ()) -> pd.DataFrame:
@@ -105,15 +155,21 @@ def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failu
 
 def readable_differences(differences: pd.DataFrame, names: Names) -> pd.DataFrame:
     """A frame of :func:`differences` to print."""
+    columns = [
+        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Distinguishable",
+        f"Within ±{EQUIVALENCE:g}",
+    ]  # fmt: skip
     rows = []
     for row in differences.to_dict("records"):
         pair = [names[row["key"]], names[row["reference"]], row["seeds"]]
-        if pd.isna(row["distinguishable"]):
-            rows.append([*pair, NO_VALUE, NO_VALUE, "no common seed"])
-            continue
-        interval = f"[{signed(row['low'])}, {signed(row['high'])}]"
-        rows.append([*pair, signed(row["difference"]), interval, "yes" if row["distinguishable"] else "no"])
-    columns = ["Method", "Compared with", "Seeds", "mR difference", "95% interval", "Distinguishable"]
+        found = [signed(row["difference"]), f"[{signed(row['low'])}, {signed(row['high'])}]"]
+        if row["seeds"] == 0:
+            rows.append([*pair, *[NO_VALUE] * 4, *["no common seed"] * 2])
+        elif row["seeds"] < SEEDS_FOR_A_VERDICT:
+            rows.append([*pair, *found, NO_VALUE, NO_VALUE, *["one seed"] * 2])
+        else:
+            answers = [ANSWERS[row[question]] for question in ("distinguishable", "equivalent")]
+            rows.append([*pair, *found, _shown_p(row["p"]), _shown_p(row["p_holm"]), *answers])
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -122,8 +178,60 @@ def signed(points: float) -> str:
     return f"{points:+.2f}".replace("-", MINUS)
 
 
-def _paired_hits(group: Group, reference: Group) -> tuple[np.ndarray, np.ndarray] | None:
-    """Hits (S, N, 7) of both, seed by seed; None where they have no seed in common."""
+def _shown_p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
+def _counted(pairs: int) -> str:
+    return "1 pair" if pairs == 1 else f"{pairs} pairs"
+
+
+def _pairs_alike(judged: pd.DataFrame, names: Names) -> str:
+    """Which of the pairs with a verdict are not told apart."""
+    how = f"({SIGNIFICANCE:.0%} level, adjusted by Holm for {_counted(len(judged))})"
+    pairs = judged[~judged["distinguishable"].astype(bool)]
+    if pairs.empty:
+        return f"Every pair judged is distinguishable {how}."
+    if len(pairs) > NAMED:
+        return f"Not distinguishable: {len(pairs)} of {_counted(len(judged))} {how}."
+    alike: dict[Key, list[Key]] = {}  # reference -> groups
+    for row in pairs.to_dict("records"):
+        alike.setdefault(row["reference"], []).append(row["key"])
+    parts = [f"from {names[reference]}: {', '.join(names[key] for key in keys)}" for reference, keys in alike.items()]
+    return f"Not distinguishable {how} {'; '.join(parts)}."
+
+
+def _distinct(pairs: Iterable[tuple[Group, Group]]) -> list[tuple[Group, Group]]:
+    """Pairs of two groups, each once, the first way round."""
+    found: dict[frozenset[Key], tuple[Group, Group]] = {}
+    for group, reference in pairs:
+        found.setdefault(frozenset((group.key, reference.key)), (group, reference))
+    return [pair for keys, pair in found.items() if len(keys) == 2]
+
+
+def _difference(hits: Hits | None, significance: float) -> dict[str, Any]:
+    """Seeds, the difference in mR with its interval, and where it has verdicts, p, equivalent and detectable."""
+    if hits is None:
+        return {"seeds": 0}
+    found = over_seeds.paired_differences(*hits)["mr"]
+    if not _has_verdict(hits):
+        return {"seeds": len(hits[0]), **found, "p": np.nan}
+    inside = max(-found["low"], found["high"]) <= EQUIVALENCE
+    outside = max(found["low"], -found["high"]) > EQUIVALENCE
+    return {
+        "seeds": len(hits[0]),
+        **found,
+        "equivalent": inside if inside or outside else None,
+        "detectable": over_seeds.detectable_differences(*hits, significance, POWER)["mr"],
+    }
+
+
+def _has_verdict(hits: Hits | None) -> bool:
+    return hits is not None and len(hits[0]) >= SEEDS_FOR_A_VERDICT
+
+
+def _paired_hits(group: Group, reference: Group) -> Hits | None:
+    """Hits of both; None where they have no seed in common."""
     ours = {run.config.seed: run for run in group.runs}
     theirs = {run.config.seed: run for run in reference.runs}
     # An untrained model is the same whatever the seed.

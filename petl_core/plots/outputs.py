@@ -21,6 +21,8 @@ MANIFEST = "manifest.json"
 SYMBOLS_IN_LATEX = {
     "→": r"$\rightarrow$",
     "−": "$-$",
+    "±": r"$\pm$",
+    "<": "$<$",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
     "§": r"\S{}",

@@ -2,7 +2,8 @@
 
     scores       cosine similarities, which caption belongs to which image, top-k search
     ranks        tie-exact ranks, recalls, and the table of hits that each image brings
-    intervals    bootstrap intervals and paired differences of such tables
+    intervals    bootstrap intervals and paired differences of such tables, over images
+    over_seeds   the same over seeds and images; by itself, as it needs scipy, which training does not
 
 Shapes: N images, M captions; ``scores`` is (N, M); ``image_of[j]`` is the image to which caption j belongs.
 """

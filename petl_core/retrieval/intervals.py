@@ -1,22 +1,28 @@
-"""Bootstrap intervals and paired differences of recalls, over images and over seeds.
+"""Bootstrap intervals and paired differences of one seed's recalls, over test images.
 
 Images are resampled with replacement and bring all their captions, which are not independent; the gallery stays fixed;
-t2i is a ratio estimator. Where there are tables of several seeds on the same images, seeds are resampled too. Few seeds
-still cover too little: five, where they are all that varies, 88% instead of 95%. Source: Davison and Hinkley,
-"Bootstrap Methods and their Application" (1997), sections 3.8 and 5.3.
+t2i is a ratio estimator. What another seed would have changed is not in these intervals: :mod:`over_seeds` has it.
+Source: Davison and Hinkley, "Bootstrap Methods and their Application" (1997), sections 3.8 and 5.3.
 """
+
+from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from petl_core.retrieval.ranks import KS, by_name, metrics, recalls_of_totals, seed_tables
 
+SAMPLES = 10_000
+BLOCK = 2**17  # weights used at a time: 128 KiB as they are kept, 1 MiB as they are used, which a cache holds
+BLOCKS_KEPT = 512
 
-def bootstrap(tables: ArrayLike, samples: int = 1000, seed: int = 0, level: float = 0.95) -> dict[str, list[float]]:
+
+def bootstrap(table: ArrayLike, samples: int = SAMPLES, seed: int = 0, level: float = 0.95) -> dict[str, list[float]]:
     """Percentile intervals of the six recalls and ``mr``.
 
     Args:
-        tables: (N, 7) of :func:`per_image_hits`, or (S, N, 7) of S seeds, for the intervals of the means over them.
+        table: (N, 7) of :func:`per_image_hits`.
         samples: how many times to resample.
         seed: the same seed gives the same intervals.
         level: of confidence.
@@ -25,20 +31,20 @@ def bootstrap(tables: ArrayLike, samples: int = 1000, seed: int = 0, level: floa
         {metric: [low, high]}, percent.
 
     Raises:
-        ValueError: tables that are not finite or of another shape, samples < 1, or a level outside 0..1.
+        ValueError: a table that is not finite or of another shape, samples < 1, or a level outside 0..1.
     """
-    _, intervals = _resample(seed_tables(tables), samples, seed, level)
-    return by_name(KS, intervals.clip(0, 100))
+    _, intervals = _resample(_one_table(table), samples, seed, level)
+    return by_name(KS, intervals)
 
 
 def paired_bootstrap(
-    a: ArrayLike, b: ArrayLike, samples: int = 1000, seed: int = 0, level: float = 0.95
+    a: ArrayLike, b: ArrayLike, samples: int = SAMPLES, seed: int = 0, level: float = 0.95
 ) -> dict[str, dict[str, float]]:
-    """Differences a - b of two runs on one test set; each resample draws the same images, and seeds, for both.
+    """Differences a - b of two runs on one test set; each resample draws the same images for both.
 
     Args:
-        a: table or tables as for :func:`bootstrap`.
-        b: the same, with the same images, and seeds, in the same order.
+        a: table as for :func:`bootstrap`.
+        b: the same, with the same images in the same order.
         samples: how many times to resample.
         seed: the same seed gives the same intervals.
         level: of confidence.
@@ -50,34 +56,60 @@ def paired_bootstrap(
     Raises:
         ValueError: as :func:`bootstrap`, and when the tables' shapes or caption counts differ.
     """
-    a, b = seed_tables(a), seed_tables(b)
-    if not np.array_equal(a[..., -1], b[..., -1]):
-        raise ValueError("the tables are not of the same images: their shapes or caption counts differ")
+    a, b = _one_table(a), _one_table(b)
+    check_same_images(a, b)
     # With equal caption counts every metric is linear in the hits, so their difference is itself a table.
-    tables = np.concatenate([a[..., :-1] - b[..., :-1], a[..., -1:]], axis=-1)
-    draws, intervals = _resample(tables, samples, seed, level)
+    table = np.concatenate([a[:, :-1] - b[:, :-1], a[:, -1:]], axis=1)
+    draws, intervals = _resample(table, samples, seed, level)
     signs = np.sign(draws.round(9))  # rounding error must not give a zero a sign
     smaller_tail = np.minimum((signs <= 0).sum(axis=0), (signs >= 0).sum(axis=0))
     p = np.minimum(1.0, 2 * (1 + smaller_tail) / (samples + 1))
-    rows = np.column_stack([list(metrics(tables).values()), intervals, p])
+    return differences_by_name(np.array(list(metrics(table).values())), intervals, p)
+
+
+def check_same_images(a: np.ndarray, b: np.ndarray) -> None:
+    """Check that two tables, or two stacks of tables, can be paired.
+
+    Raises:
+        ValueError: their shapes or caption counts differ.
+    """
+    if not np.array_equal(a[..., -1], b[..., -1]):
+        raise ValueError("the tables are not of the same images: their shapes or caption counts differ")
+
+
+def differences_by_name(differences: np.ndarray, intervals: np.ndarray, p: np.ndarray) -> dict[str, dict[str, float]]:
+    """{metric: {difference, low, high, p}} of arrays (7,), (7, 2) and (7,)."""
+    rows = np.column_stack([differences, intervals, p])
     fields = ("difference", "low", "high", "p")
     return {name: dict(zip(fields, row, strict=True)) for name, row in by_name(KS, rows).items()}
 
 
-def _resample(tables: np.ndarray, samples: int, seed: int, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Resampled means over seeds (samples, 7) of tables (S, N, 7), and their percentile intervals (7, 2)."""
+def _one_table(table: ArrayLike) -> np.ndarray:
+    """(N, 7)."""
+    tables = seed_tables(table)
+    if len(tables) > 1:
+        raise ValueError(f"expected the table of one seed, got {len(tables)}: over_seeds compares several")
+    return tables[0]
+
+
+def _resample(table: np.ndarray, samples: int, seed: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Metrics of resampled images (samples, 7) of a table (N, 7), and their percentile intervals (7, 2)."""
     if samples < 1 or not 0 < level < 1:
         raise ValueError(f"expected samples >= 1 and a level between 0 and 1, got {samples} and {level}")
-    n_seeds, n_images, _ = tables.shape
-
-    # How often each image and each seed is drawn: (samples, N) and (samples, S).
-    rng = np.random.default_rng(seed)
-    image_weights = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=samples)
-    seed_weights = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=samples) / n_seeds
-    if n_seeds > 1:  # resampled from S values, a mean varies (S - 1) / S as much as the mean of S does
-        seed_weights = 1 / n_seeds + (seed_weights - 1 / n_seeds) * np.sqrt(n_seeds / (n_seeds - 1))
-
-    # Metrics of the resampled images for each seed, then their mean over resampled seeds.
-    totals = np.stack([image_weights @ table for table in tables], axis=1)  # (samples, S, 7)
-    draws = (seed_weights[..., None] * recalls_of_totals(totals, n_images)).sum(axis=1)
+    totals = np.concatenate([weights @ table for weights in _image_weights(samples, len(table), seed)])
+    draws = recalls_of_totals(totals, len(table))
     return draws, np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0).T
+
+
+def _image_weights(samples: int, n_images: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each resample draws each image: (samples, N) in blocks of rows."""
+    rows = max(1, BLOCK // n_images)
+    for block, start in enumerate(range(0, samples, rows)):
+        yield _draw_block(min(rows, samples - start), n_images, seed, block).astype(np.float64)
+
+
+@lru_cache(maxsize=BLOCKS_KEPT)  # all tables on the same images share their resamples
+def _draw_block(rows: int, n_images: int, seed: int, block: int) -> np.ndarray:
+    """(rows, N) as bytes: one image is drawn a few times at most."""
+    rng = np.random.default_rng([seed, block])
+    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=rows).astype(np.uint8)

@@ -1,5 +1,6 @@
 """An ablation groups runs by its factors, compares what is alike, and tells what else varies."""
 
+import pandas as pd
 import pytest
 from fake_runs import add_drift, fake_queues, fake_run
 
@@ -106,11 +107,13 @@ def test_differences_refer_to_the_first_trained_group(queue):
         ("queue size 64 · queue warmup 8", "queue size 0"),
         ("Zero-shot CLIP", "queue size 0"),
     ]
-    assert frame["distinguishable"].tolist() == [False, True, True]
-    assert queue.readable_differences(frame)["Distinguishable"].tolist() == ["no", "yes", "yes"]
+    assert queue.readable_differences(frame)["Seeds"].tolist() == [2, 2, 2]
     caption = queue.differences_caption("to the first", frame)
     assert caption.startswith("scenes-tiny: paired mR differences (points) to the first, 95% intervals. Not disting")
-    assert caption.endswith("Intervals are not adjusted for 3 comparisons.")
+    assert caption.endswith("80% power (median pair).")
+    assert queue.forest_caption("to the first").startswith(
+        "scenes-tiny: paired mR differences (points) to the first, 95"
+    )
 
 
 def test_differences_within_factors_take_the_first_of_each(tmp_path):
@@ -129,6 +132,18 @@ def test_differences_within_factors_take_the_first_of_each(tmp_path):
         (f"{FULL} · triplet", f"{FULL} · InfoNCE"),
         (f"{less} · triplet", f"{less} · InfoNCE"),
     ]
+
+
+def test_a_pair_that_two_rounds_ask_for_stands_once_and_counts_once(tmp_path):
+    runs = [
+        fake_run(tmp_path, 0.5, w_image=weight, contrast=contrast, seed=seed)
+        for contrast, weight in (("infonce", 1.0), ("triplet", 1.0), ("infonce", 0.0))
+        for seed in (2, 3)
+    ]
+    ablation = Ablation(runs, ["terms", "contrast"])
+    once, again = ablation.differences(["contrast"], ["terms"]), ablation.differences(["contrast"], ["terms"], [])
+    assert len(pairs(ablation, once)) == 2
+    pd.testing.assert_frame_equal(once, again)  # the last round asks for both
 
 
 def test_where_nothing_was_trained_there_are_no_differences(tmp_path):

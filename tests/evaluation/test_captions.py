@@ -14,7 +14,7 @@ FAILED = [
 
 def test_captions_name_what_the_figures_rest_on(tmp_path):
     told = captions.conditions(fake_comparison(tmp_path))
-    assert "150 test images" in told and "seeds 2, 3, 4" in told and "Fewer than 5 seeds" in told
+    assert "150 test images" in told and "seeds 2, 3, 4, with 95% intervals over seeds and test images;" in told
 
 
 def test_failed_runs_have_their_row_with_their_reason():

@@ -1,13 +1,17 @@
 """Means, differences and sentences say what the runs support, and no more."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_runs import fake_comparison, fake_run
+from hypothesis import given
+from hypothesis import strategies as st
 
 from petl_core.config import RunConfig
 from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import first_runs, group_runs
 from petl_core.evaluation.names import full_names, method_and_loss, short_names
+from petl_core.retrieval import over_seeds
 from petl_core.runs.folder import Failure
 
 
@@ -28,25 +32,120 @@ def test_summary_is_the_mean_over_seeds_within_its_interval(groups):
 def test_differences_are_numbers_that_say_what_is_distinguishable(groups):
     zero_shot, full, mrs = (group.key for group in groups)
     frame = comparison.differences(groups, groups[1:])
-    found = {(row["key"], row["reference"]): row for row in frame.to_dict("records")}
-    assert found[zero_shot, full]["distinguishable"] is True
-    assert found[zero_shot, full]["seeds"] == 3
-    assert found[mrs, full]["difference"] == pytest.approx(0)  # the same hits, seed by seed
-    assert found[mrs, full]["low"] <= 0 <= found[mrs, full]["high"]
-    assert found[mrs, full]["distinguishable"] is False
+    assert list(zip(frame["key"], frame["reference"], strict=True)) == [
+        (zero_shot, full),
+        (mrs, full),
+        (zero_shot, mrs),
+    ]
+    assert frame["seeds"].tolist() == [3, 3, 3]
+    told, same, _ = frame.to_dict("records")
+    assert told["distinguishable"] is True and told["equivalent"] is False
+    assert told["high"] < 0 and told["p"] < told["p_holm"] < 0.05
+    assert same["difference"] == pytest.approx(0)  # the same hits, seed by seed
+    assert same["low"] <= 0 <= same["high"]
+    assert same["distinguishable"] is False and same["equivalent"] is True and same["p_holm"] == 1
     sentence = comparison.not_distinguishable(frame, short_names(first_runs(groups)))
-    assert sentence.startswith("Not distinguishable at the 95% level from Full fine-tuning: MRS-Adapter.")
-    assert sentence.endswith("not adjusted for 4 comparisons.")
+    assert sentence == (
+        "Not distinguishable (5% level, adjusted by Holm for 3 pairs) from Full fine-tuning: MRS-Adapter."
+    )
 
 
 def test_differences_are_printed_with_signs_and_words(groups):
     names = full_names(first_runs(groups))
     table = comparison.readable_differences(comparison.differences(groups, groups[1:]), names)
-    assert list(table) == ["Method", "Compared with", "Seeds", "mR difference", "95% interval", "Distinguishable"]
-    assert table.loc[0, "Distinguishable"] == "yes" and table.loc[1, "Distinguishable"] == "no"
-    assert table.loc[0, "mR difference"].startswith("−") and table.loc[0, "95% interval"].startswith("[−")
-    assert table.loc[1, "mR difference"] in ("+0.00", "−0.00")
-    assert table.loc[0, ["Method", "Compared with"]].tolist() == ["Zero-shot CLIP", "Full fine-tuning (InfoNCE)"]
+    assert list(table) == [
+        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Distinguishable",
+        "Within ±1",
+    ]  # fmt: skip
+    told, same = table.iloc[0], table.iloc[1]
+    assert [told["Distinguishable"], told["Within ±1"]] == ["yes", "no"]
+    assert [same["Distinguishable"], same["Within ±1"], same["p"], same["p (Holm)"]] == ["no", "yes", "1.000", "1.000"]
+    assert told["mR difference"].startswith("−") and told["95% interval"].startswith("[−")
+    assert same["mR difference"] in ("+0.00", "−0.00")
+    assert told[["Method", "Compared with"]].tolist() == ["Zero-shot CLIP", "Full fine-tuning (InfoNCE)"]
+
+
+def test_small_p_values_are_printed_as_such(groups):
+    frame = comparison.differences(groups, groups[1:2]).assign(p=[0.0009, 0.0314], p_holm=[0.001, 0.0628])
+    table = comparison.readable_differences(frame, full_names(first_runs(groups)))
+    assert table["p"].tolist() == ["<0.001", "0.031"] and table["p (Holm)"].tolist() == ["0.001", "0.063"]
+
+
+def test_one_seed_gives_an_interval_and_no_verdict(tmp_path):
+    runs = [fake_run(tmp_path, rate, method=method) for method, rate in (("full", 0.9), ("mrs", 0.2))]
+    runs += [fake_run(tmp_path, 0.5, method="focus", seed=seed) for seed in (2, 3)]
+    groups = group_runs(runs, method_and_loss)
+    frame = comparison.differences(groups, groups[:1])
+    assert frame["seeds"].tolist() == [1, 1] and (frame["high"] < 0).all()
+    assert frame[["p", "p_holm", "detectable"]].isna().all(axis=None)
+    assert frame[["distinguishable", "equivalent"]].isna().all(axis=None)
+    names = short_names(first_runs(groups))
+    table = comparison.readable_differences(frame, names)
+    assert table["Distinguishable"].tolist() == table["Within ±1"].tolist() == ["one seed"] * 2
+    assert table["p"].tolist() == ["–"] * 2 and table["95% interval"].str.startswith("[−").all()
+    assert comparison.verdicts(frame, names) == "No verdict on 2 pairs with one seed in common."
+
+
+def test_verdicts_are_adjusted_for_the_pairs_that_have_one(tmp_path):
+    rates = {"full": 0.5, "mrs": 0.52, "focus": 0.9}
+    runs = [fake_run(tmp_path, rate, method=method, seed=seed) for method, rate in rates.items() for seed in (2, 3, 4)]
+    runs.append(fake_run(tmp_path, 0.5, method="mrs", contrast="triplet"))
+    groups = group_runs(runs, method_and_loss)
+    together = comparison.differences(groups, groups[:1])
+    alone = comparison.differences(groups[1:2], groups[:1])
+    assert together["p"][0] == alone["p"][0] == alone["p_holm"][0]
+    assert together["p_holm"].tolist()[:2] == holm_of_two(*together["p"][:2])
+    assert np.isnan(together["p_holm"][2])  # of one seed, and none of the family
+    assert together["detectable"][0] > alone["detectable"][0] > alone["high"][0] - alone["difference"][0]
+
+
+def holm_of_two(larger, smaller):
+    """The smaller counts twice, and the larger is at least that."""
+    assert larger > smaller
+    return [max(larger, 2 * smaller), 2 * smaller]
+
+
+@given(st.lists(st.floats(0, 1), max_size=30))
+def test_holm_rejects_as_its_steps_do(p):
+    rejected = set()
+    for step, i in enumerate(np.argsort(p)):
+        if p[i] * (len(p) - step) >= 0.05:
+            break
+        rejected.add(int(i))
+    adjusted = comparison.holm([*p, np.nan])
+    assert set(np.flatnonzero(adjusted < 0.05)) == rejected
+    assert np.isnan(adjusted[-1]) and (adjusted[:-1] >= p).all() and (adjusted[:-1] <= 1).all()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "equivalent"), [(-0.9, 1.0, True), (0.2, 0.8, True), (1.1, 3, False), (-3, -1.1, False),
+                                    (-1.2, 0.5, None), (0.5, 1.2, None), (-2, 2, None)]
+)  # fmt: skip
+def test_equivalence_is_read_off_the_interval(groups, monkeypatch, low, high, equivalent):
+    found = {"mr": {"difference": (low + high) / 2, "low": low, "high": high, "p": 0.5}}
+    monkeypatch.setattr(over_seeds, "paired_differences", lambda *_: found)
+    frame = comparison.differences(groups[1:2], groups[2:])
+    assert frame["equivalent"][0] is equivalent
+    answer = {True: "yes", False: "no", None: "cannot tell"}[equivalent]
+    names = short_names(first_runs(groups))
+    assert comparison.readable_differences(frame, names)["Within ±1"].tolist() == [answer]
+
+
+def test_a_sentence_counts_the_pairs_that_are_too_many_to_name(groups):
+    names = short_names(first_runs(groups))
+    frame = comparison.differences(groups[1:2], groups[2:])
+    many = pd.concat([frame] * 6, ignore_index=True)
+    assert comparison.not_distinguishable(many, names).startswith("Not distinguishable: 6 of 6 pairs (5% level")
+    told = frame.assign(distinguishable=True)
+    assert comparison.not_distinguishable(told, names).startswith("Every pair judged is distinguishable (5% level")
+
+
+def test_the_smallest_difference_that_could_be_told_is_the_median_pairs(groups):
+    names = short_names(first_runs(groups))
+    frame = comparison.differences(groups, groups[1:]).assign(detectable=[1.0, 2.04, 30.0])
+    assert comparison.verdicts(frame, names).endswith(
+        "A true difference of 2.0 points is told with 80% power (median pair)."
+    )
 
 
 def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
@@ -54,9 +153,9 @@ def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
     groups = group_runs(runs, method_and_loss)
     names = full_names(first_runs(groups))
     frame = comparison.differences(groups, groups)
-    assert frame["distinguishable"].tolist() == [None, None]
+    assert frame["distinguishable"].tolist() == [None]
     table = comparison.readable_differences(frame, names)
-    assert table["Distinguishable"].tolist() == ["no common seed"] * 2 and table["mR difference"].tolist() == ["–"] * 2
+    assert table["Distinguishable"].tolist() == ["no common seed"] and table["mR difference"].tolist() == ["–"]
     assert comparison.not_distinguishable(frame, names) == "No two rows could be compared."
 
 

@@ -13,7 +13,7 @@ NUMBERS = [
     )
 ]  # fmt: skip
 OF_FINISHED_RUNS = ["petl_core.runs.collecting", *NUMBERS] + [
-    f"petl_core.plots.{name}" for name in ("recalls", "history", "ablation", "drift", "outputs", "report")
+    f"petl_core.plots.{name}" for name in ("recalls", "forest", "history", "ablation", "drift", "outputs", "report")
 ]
 TRAINING, PLOTS = {"torch", "open_clip", "torchvision", "transformers"}, {"matplotlib", "seaborn"}
 

@@ -35,7 +35,9 @@ def folder(tmp_path, plot):
     """One figure and one table of one name."""
     outputs = Outputs(tmp_path / "out", "04_benchmark", {"runs": ["a"]}, [RUN])
     outputs.figure(plot, "benchmark", "A figure.")
-    outputs.table(pd.DataFrame({"Method": ["MRS → x"], "mR": ["−1 %"]}), "benchmark", "Recalls (%) & intervals.")
+    outputs.table(
+        pd.DataFrame({"Method": ["MRS → x"], "mR": ["−1 %"], "±1": ["<0.001"]}), "benchmark", "Recalls (%) & intervals."
+    )
     return tmp_path / "out"
 
 
@@ -45,7 +47,7 @@ def test_every_format_is_written(folder):
         "manifest.json",
     }
     latex = (folder / "benchmark.tex").read_text()
-    assert r"\toprule" in latex and r"\&" in latex and r"\%" in latex and r"$\rightarrow$" in latex
+    assert all(command in latex for command in (r"\toprule", r"\&", r"\%", r"$\rightarrow$", r"$\pm$1", "$<$0.001"))
     assert (folder / "benchmark.md").read_text().startswith("Recalls (%) & intervals.\n\n|")
 
 

@@ -1,10 +1,11 @@
-"""Intervals and paired differences of recalls against known distributions, over images and over seeds."""
+"""Intervals and paired differences of one seed's recalls against known distributions."""
 
 import numpy as np
 import pytest
 from recalls import METRICS, RECALLS, ragged_owners
 
-from petl_core.retrieval import bootstrap, evaluate, metrics, paired_bootstrap, per_image_hits, relevance
+from petl_core.retrieval import bootstrap, evaluate, paired_bootstrap, per_image_hits, relevance
+from petl_core.retrieval import intervals as module
 
 
 def random_hits(rng, n_images, probability, captions=5):
@@ -114,46 +115,21 @@ def test_paired_p_value_is_uniform_without_a_difference():
     assert 0.4 < np.mean(p) < 0.65
 
 
-def seed_tables(n_seeds: int, spread: float) -> np.ndarray:
-    """(S, N, 7) tables of seeds whose recalls differ by about `spread`, on 200 images of two captions each."""
-    rng = np.random.default_rng(0)
-    rates = np.clip(0.5 + spread * rng.standard_normal((n_seeds, 1, 1)), 0, 1)
-    hits = (rng.random((n_seeds, 200, 6)) < rates).astype(float)
-    hits[..., 3:] *= 2
-    return np.concatenate([hits, np.full((n_seeds, 200, 1), 2.0)], axis=-1)
+def test_resamples_come_in_blocks_that_all_tables_on_the_images_share(monkeypatch):
+    """Memory is bounded by the block; tables on the same images share their resamples."""
+    table, _, _ = ragged_table(3)
+    monkeypatch.setattr(module, "BLOCK", 7 * len(table))
+    weights = list(module._image_weights(20, len(table), seed=1))
+    assert [len(block) for block in weights] == [7, 7, 6]
+    assert all((block.sum(axis=1) == len(table)).all() for block in weights)
+    assert len({block.tobytes() for block in weights[:2]}) == 2
+    drawn = module._draw_block.cache_info().misses
+    first = bootstrap(table, samples=20, seed=1)
+    assert bootstrap(table[:, [0, 0, 0, 3, 3, 3, 6]], samples=20, seed=1)["i2t_r5"] == first["i2t_r1"]
+    assert module._draw_block.cache_info().misses == drawn
 
 
-def test_metrics_of_seeds_are_the_mean_of_each_seeds_metrics():
-    tables = seed_tables(4, 0.1)
-    each = [metrics(table) for table in tables]
-    for name, value in metrics(tables).items():
-        assert value == pytest.approx(np.mean([one[name] for one in each]))
-
-
-def test_an_interval_over_seeds_widens_with_their_spread():
-    def width(tables):
-        low, high = bootstrap(tables)["mr"]
-        return high - low
-
-    assert width(seed_tables(5, 0.2)) > 2 * width(seed_tables(5, 0.0))
-    assert bootstrap(seed_tables(1, 0.0)) == bootstrap(seed_tables(1, 0.0)[0])
-
-
-def test_an_interval_over_seeds_alone_is_that_of_their_mean():
-    rates = np.array([0.3, 0.36, 0.44, 0.5, 0.6])
-    tables = np.broadcast_to(rates[:, None, None], (5, 50, 7)).copy()
-    tables[..., 6] = 1
-    low, high = bootstrap(tables, samples=4000)["mr"]
-    standard_error = 100 * rates.std(ddof=1) / np.sqrt(5)
-    assert high - low == pytest.approx(2 * 1.96 * standard_error, rel=0.05)
-
-
-def test_a_difference_is_paired_by_seed():
-    tables = seed_tables(5, 0.2)
-    tables[:, :40, 0] = 0.0
-    better = tables.copy()
-    better[:, :40, 0] = 1.0  # the same gain whatever the seed
-    found = paired_bootstrap(better, tables)["i2t_r1"]
-    low, high = bootstrap(tables)["i2t_r1"]
-    assert found["difference"] == pytest.approx(20)
-    assert found["low"] > 10 and found["high"] - found["low"] < high - low
+def test_there_are_ten_thousand_resamples_by_default():
+    table, _, _ = ragged_table(1)
+    assert bootstrap(table) == bootstrap(table, samples=10_000) != bootstrap(table, samples=9_999)
+    assert paired_bootstrap(table, np.zeros_like(table) + [0, 0, 0, 0, 0, 0, 1] * table[:, 6:])["mr"]["p"] == 2 / 10_001

@@ -17,6 +17,7 @@ from petl_core.retrieval import (
     bootstrap,
     equivalent,
     evaluate,
+    metrics,
     paired_bootstrap,
     per_image_hits,
     rank,
@@ -173,3 +174,11 @@ def test_results_are_plain_json():
     ]
     table = per_image_hits(rng.normal(size=(8, 16)), owners)
     assert json.dumps([bootstrap(table), paired_bootstrap(table, table)])
+
+
+def test_metrics_of_seeds_are_the_mean_of_each_seeds_metrics():
+    rng = np.random.default_rng(0)
+    captions = rng.integers(1, 6, size=(1, 30, 1))
+    tables = np.concatenate([rng.integers(0, 2, size=(4, 30, 6)) * [1, 1, 1, 2, 2, 2], captions.repeat(4, 0)], axis=-1)
+    for name, value in metrics(tables).items():
+        assert value == pytest.approx(np.mean([metrics(table)[name] for table in tables]))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from petl_core.retrieval import bootstrap, evaluate, paired_bootstrap, rank, similarity, top_k
+from petl_core.retrieval import bootstrap, evaluate, over_seeds, paired_bootstrap, rank, similarity, top_k
 
 SCORES, OWNERS, TABLE = np.zeros((2, 3)), [0, 0, 1], np.ones((4, 7))
 
@@ -38,6 +38,11 @@ SCORES, OWNERS, TABLE = np.zeros((2, 3)), [0, 0, 1], np.ones((4, 7))
         (lambda: bootstrap(TABLE, level=95), "level between 0 and 1"),
         (lambda: paired_bootstrap(TABLE, 2 * TABLE), "caption counts differ"),
         (lambda: paired_bootstrap(TABLE, TABLE[:3]), "caption counts differ"),
+        (lambda: bootstrap([TABLE, TABLE]), "the table of one seed, got 2"),
+        (lambda: over_seeds.intervals(np.ones((2, 4, 6))), r"table: expected \(N, 7\)"),
+        (lambda: over_seeds.intervals([TABLE, TABLE], level=95), "level between 0 and 1"),
+        (lambda: over_seeds.paired_differences([TABLE, TABLE], TABLE), "caption counts differ"),
+        (lambda: over_seeds.detectable_differences(TABLE, TABLE, 0.05, 0.8), "expected two or more"),
     ],
 )
 def test_errors_name_the_fault(call, message):
