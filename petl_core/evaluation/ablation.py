@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from petl_core.evaluation import captions, comparison
+from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
 from petl_core.evaluation.names import describe, method_title
@@ -87,6 +87,11 @@ class Ablation:
     def forest_caption(self, subject: str) -> str:
         """Of a plot of differences."""
         return f"{self.dataset}: paired mR differences (points) {subject}, {captions.FOREST}"
+
+    def answer(self, differences: pd.DataFrame, claim: str = "") -> str:
+        """What a frame of :meth:`differences` says of trained runs, and of a claim that the reference is surpassed."""
+        untrained = {group.key for group in self.groups if not group.is_trained}
+        return answers.of_differences(differences[~differences["key"].isin(untrained)], self.names, claim)
 
     def failed_runs(self) -> pd.DataFrame:
         """One row a run that was asked for and is missing, with the reason."""
