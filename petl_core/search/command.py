@@ -23,7 +23,7 @@ coordinates."""
 EXAMPLES = """examples:
   python -m petl_core search imagery "a harbor with many boats" --run runs/HASH
   python -m petl_core search imagery "two planes" --model embedded --top 3 --json
-  python -m petl_core search imagery --image imagery/port_12.png
+  python -m petl_core search imagery imagery/port_12.png --image
   python -m petl_core search sentinel "a river delta" --bands 4 3 2 --tile 256"""
 
 
@@ -39,8 +39,8 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
     )
     parser.set_defaults(command=search)
     parser.add_argument("folder", metavar="FOLDER", help="of images, at any depth")
-    parser.add_argument("query", metavar="TEXT", nargs="?", help="what to look for")
-    parser.add_argument("--image", metavar="FILE", help="look for images like this one, in the place of TEXT")
+    parser.add_argument("query", metavar="QUERY", help="what to look for: a text; with --image, an image file")
+    parser.add_argument("--image", action="store_true", help="look for images like the one that QUERY names")
     parser.add_argument("--top", type=int, default=10, metavar="K", help="hits to print; default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
@@ -90,8 +90,6 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
 
 def search(asked: argparse.Namespace) -> int:
     """Exit code of the command."""
-    if (asked.query is None) == (asked.image is None):
-        raise ConfigError("say what to look for: a text, or --image FILE")
     if asked.top < 1:
         raise ConfigError(f"--top {asked.top} must be at least 1")
     options = IndexOptions(asked.tile, asked.overlap, tuple(asked.bands), asked.stretch, tuple(asked.limits))
@@ -102,10 +100,10 @@ def search(asked: argparse.Namespace) -> int:
     from petl_core.search.gallery import Gallery
 
     gallery = Gallery.of_folder(folder, _model(asked), asked.index_root, options)
-    if asked.image is None:
-        hits = gallery.search_text(asked.query, asked.top)
+    if asked.image:
+        hits = gallery.search_image(Path(asked.query).resolve(), asked.top)
     else:
-        hits = gallery.search_image(Path(asked.image).resolve(), asked.top)
+        hits = gallery.search_text(asked.query, asked.top)
     if asked.json:
         print(json.dumps(_as_json(gallery, hits), indent=1))
         return 0

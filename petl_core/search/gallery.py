@@ -80,7 +80,7 @@ class Gallery:
     def of_split(cls, split: Split, model: AdaptedCLIP, progress: bool = True) -> "Gallery":
         """The images of a data set's split, with their scenes and captions."""
         prepared = encoding.prepare(split, model.backbone, progress)
-        rows = torch.arange(len(prepared.inputs.pixels))
+        rows = torch.arange(int(prepared.pixels_of.max()) + 1)
         embeddings = encoding.embed_images(model, prepared, rows, progress).numpy()
         return cls(model, embeddings, _SplitHits(split, prepared.pixels_of.numpy()), encoded=len(rows))
 

@@ -80,7 +80,7 @@ def index(
         "format": FORMAT,
         "folder": str(folder),
         "model": models.fingerprint(model),
-        "options": json.loads(json.dumps(asdict(options))),
+        "options": asdict(options),
     }
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
     root = resolve(cache_root)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -84,7 +85,8 @@ def fingerprint(model: AdaptedCLIP) -> str:
 
 def as_input(model: AdaptedCLIP, image: Image.Image) -> torch.Tensor:
     """(3, H, W) input of the model's image tower."""
-    return model.backbone.preprocess(image)
+    preprocess: Any = model.backbone.preprocess
+    return preprocess(image)
 
 
 @torch.no_grad()

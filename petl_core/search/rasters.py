@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from PIL import Image
 
 from petl_core.data.errors import broken
 from petl_core.search.options import IndexOptions
+from petl_core.search.reading import Source
 from petl_core.search.tiles import Window
 from petl_core.validation import ConfigError
 
@@ -19,12 +21,9 @@ LARGEST_SIDE = 2048  # a larger window is read shrunk to this
 
 
 @dataclass(frozen=True)
-class Raster:
+class Raster(Source):
     """A file that rasterio reads."""
 
-    path: Path
-    width: int
-    height: int
     bands: tuple[int, ...]
     limits: np.ndarray | None  # (3, 2) pixel values of each band that become 0 and 255; None: pixels are 8-bit RGB
     place: tuple[Any, Any] | None  # coordinate system, and transform from pixels to it
@@ -42,13 +41,16 @@ class Raster:
 
     def centre(self, window: Window) -> tuple[float, float]:
         if self.place is None:
-            return float("nan"), float("nan")
+            return super().centre(window)
         from rasterio.warp import transform
 
         system, to_system = self.place
         x, y = to_system @ (window.x + window.width / 2, window.y + window.height / 2)
-        (longitude,), (latitude,) = transform(system, "EPSG:4326", [x], [y])
-        return longitude, latitude
+        try:
+            (longitude,), (latitude,) = transform(system, "EPSG:4326", [x], [y])
+        except Exception:  # a system of its own, from which no way leads to degrees
+            return super().centre(window)
+        return (longitude, latitude) if isfinite(longitude) and isfinite(latitude) else super().centre(window)
 
     def _as_image(self, block: np.ma.MaskedArray) -> Image.Image | None:
         """(3, H, W) -> RGB; what holds no data is black."""
@@ -81,7 +83,7 @@ def look(path: Path, options: IndexOptions) -> Raster:
         return Raster(path, dataset.width, dataset.height, options.bands, limits, place)
 
 
-def _opened(path: Path):
+def _opened(path: Path) -> Any:
     """The dataset, or the one clear error."""
     try:
         return _open(path)
@@ -93,7 +95,7 @@ def _opened(path: Path):
         raise _unreadable(path, error) from error
 
 
-def _open(path: Path):
+def _open(path: Path) -> Any:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 

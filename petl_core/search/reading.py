@@ -7,7 +7,6 @@ more pixels than it should decode at once.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from PIL import Image, TiffImagePlugin
 
@@ -23,8 +22,9 @@ WIDTH, HEIGHT, BITS, BANDS = 256, 257, 258, 277  # other TIFF tags
 BANDS_OF_PILLOW = (1, 3, 4)
 
 
-class Source(Protocol):
-    """An image file that was looked at: its size, and how to read it."""
+@dataclass(frozen=True)
+class Source:
+    """An image file that was looked at, but not read."""
 
     path: Path
     width: int
@@ -36,26 +36,21 @@ class Source(Protocol):
         Raises:
             DataError: the file cannot be read.
         """
+        raise NotImplementedError
 
     def centre(self, window: Window) -> tuple[float, float]:
         """Longitude and latitude of a window's centre in degrees; NaN where they are not known."""
+        return float("nan"), float("nan")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A file that Pillow reads; nothing is known of where it was taken."""
+class Picture(Source):
+    """A file that Pillow reads."""
 
-    path: Path
-    width: int
-    height: int
-
-    def read(self, windows: Iterable[Window]) -> Iterator[Image.Image]:
+    def read(self, windows: Iterable[Window]) -> Iterator[Image.Image | None]:
         image = read_image(self.path)
         for x, y, width, height in windows:
             yield image.crop((x, y, x + width, y + height))
-
-    def centre(self, window: Window) -> tuple[float, float]:
-        return float("nan"), float("nan")
 
 
 def look(path: Path, options: IndexOptions) -> Source:

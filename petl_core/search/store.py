@@ -73,7 +73,8 @@ class Store:
         self._folder = folder
         self._parts = folder / "parts"
         self._parts.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "about.json", about)
+        if not (folder / "about.json").exists():
+            write_json(folder / "about.json", about)
         for left_by_a_killed_process in folder.glob(".whole-*"):
             shutil.rmtree(left_by_a_killed_process)
 
