@@ -9,12 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from petl_core.data.errors import broken
-from petl_core.data.layouts import CAPTIONS_PER_IMAGE, RELEASE_FILES, plain_name
+from petl_core.data.layouts import CAPTIONS_PER_IMAGE, RELEASE_FILES, locate, plain_name
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData, Split
 from petl_core.validation import ConfigError
-
-KEPT = (*RELEASE_FILES, "scene_classes.txt")  # copied as they are where the source has them
 
 
 def convert(
@@ -45,14 +43,19 @@ def convert(
         raise ConfigError(f"{target} must be called NAME_precomp, as in {target / 'rsicd_precomp'}")
     if target.exists():
         raise ConfigError(f"{target} is there already; remove it, or name another folder")
-    data = load(Path(source).absolute(), check_images=images is None)
+    source = locate(Path(source).absolute(), Path())
+    data = load(source, check_images=images is None)
     wanted = _images(data, None if images is None else Path(images).absolute())
 
     # Aside first; the last step makes it count.
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
-        _write_lists(draft, data)
+        if source.is_dir():
+            _copy(data.root, draft, *RELEASE_FILES)
+        else:
+            _write_lists(draft, data)
+        _copy(data.root, draft, "scene_classes.txt")
         _write_images(draft / f"{plain_name(target.name)}_images", wanted, link, progress)
         draft.chmod(0o755)
         draft.rename(target)
@@ -74,12 +77,14 @@ def _images(data: RetrievalData, folder: Path | None) -> dict[str, Path]:
     return found
 
 
+def _copy(source: Path, target: Path, *files: str) -> None:
+    """Those of the files that are there."""
+    for file in files:
+        if (source / file).exists():
+            shutil.copyfile(source / file, target / file)
+
+
 def _write_lists(folder: Path, data: RetrievalData) -> None:
-    for file in KEPT:
-        if (data.root / file).exists():
-            shutil.copyfile(data.root / file, folder / file)
-    if (folder / RELEASE_FILES[0]).exists():
-        return
     for split, part, times in (("train", data.train, 1), ("test", data.test, CAPTIONS_PER_IMAGE)):
         names = ["/".join(path.relative_to(data.root).parts[1:]) for path in part.images]
         _write_lines(folder / f"{split}_filename.txt", [name for name in names for _ in range(times)])

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from petl_core.data.catalogue import CATALOGUE, RELEASE, KnownSet
 from petl_core.data.errors import DataError
 from petl_core.data.images import pixel_digest
-from petl_core.data.layouts import RELEASE_FILES
+from petl_core.data.layouts import locate
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData
 from petl_core.files import sha256
@@ -48,7 +48,7 @@ def verify(name: str | Path, root: str | Path = "data", check_images: bool = Tru
     """
     data = load(name, root, check_images=False)
     known = CATALOGUE.get(data.name)
-    in_release = all((data.root / file).exists() for file in RELEASE_FILES)
+    in_release = locate(Path(name), Path(root)).is_dir()
     verdict = Verdict(data.name, [f"{'release layout' if in_release else 'JSON layout'} in {data.root}"])
     _check_counts(verdict, data, known)
     if in_release and known and known.captions:

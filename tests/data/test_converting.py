@@ -63,6 +63,13 @@ def test_released_lists_are_kept_byte_by_byte_and_images_may_lie_elsewhere(tmp_p
     assert all(path.is_symlink() and path.resolve().parent == tmp_path / "unpacked" for path in made.train.images)
 
 
+def test_a_json_counts_even_beside_lists_of_a_release(original, tmp_path):
+    for file in write_release(tmp_path / "drive", train=TEST, test=TRAIN).iterdir():
+        (original / file.name).write_bytes(file.read_bytes())
+    made = convert(original / "dataset_RSICD.json", target(tmp_path))
+    assert as_dict(made.train) == TRAIN and as_dict(made.test) == TEST
+
+
 def test_images_in_folders_keep_them(tmp_path):
     names = {f"tiles/{name}": captions for name, captions in TRAIN.items()}
     source = write_json(tmp_path / "some" / "dataset_some.json", names, TEST)
