@@ -8,6 +8,7 @@
     adapters/            the methods, one family a file; ``attach(backbone, method)``
     training/            a split as tensors, an epoch, all epochs, pre-training
     runs/                ``run(RunConfig)`` -> ``runs/<hash>/``; many of them; the sections of study.yaml
+    search/              images of one's own folder or of a test split, found by text or by image
     evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
     plots/               frames in, figures out; files that know where they came from
 

@@ -1,4 +1,4 @@
-"""The study from a shell: ``python -m petl_core study``, ``python -m petl_core plan``; ``--help`` says more."""
+"""The study from a shell: ``python -m petl_core study``, ``plan``, ``search``, ``data``; ``--help`` says more."""
 
 import argparse
 import os
@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from petl_core.data import DataError
+from petl_core.data import command as data_command
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import progress, study
+from petl_core.search import command as search_command
 from petl_core.validation import ConfigError
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
@@ -18,11 +21,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Exit code of a command."""
     asked = _parser().parse_args(arguments)
     try:
-        section = study.read(study.find_section(study.load_sections(), asked.section), asked.section)
-    except ConfigError as error:
+        return asked.command(asked)
+    except (ConfigError, DataError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return asked.command(section, asked)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,10 +44,17 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
             sub.add_argument("--no-training", action="store_true", help="draw what is there, and name what is missing")
             sub.add_argument("--unlock", action="store_true", help="after a power cut: forget who was at work")
+    search_command.add_to(commands)
+    data_command.add_to(commands)
     return parser
 
 
-def _study(section: study.Study, asked: argparse.Namespace) -> int:
+def _section(asked: argparse.Namespace) -> study.Study:
+    return study.read(study.find_section(study.load_sections(), asked.section), asked.section)
+
+
+def _study(asked: argparse.Namespace) -> int:
+    section = _section(asked)
     command = [*SNAKEMAKE, "--cores", str(asked.cores), "--keep-going", "--show-failed-logs", "--config"]
     command += [f"section={asked.section}", f"train={not asked.no_training}"]
     if asked.redraw:
@@ -69,7 +80,8 @@ def _study(section: study.Study, asked: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(section: study.Study, asked: argparse.Namespace) -> int:
+def _plan(asked: argparse.Namespace) -> int:
+    section = _section(asked)
     left = progress.estimate(section, asked.cores)
     print(f"{asked.section}: {left}; {len(section.notebooks)} notebooks and a report")
     return 0

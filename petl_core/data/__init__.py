@@ -5,6 +5,7 @@
     loading                   ``load``: a data set by name or path
     default_data, audit       sets that are drawn when first asked for; what duplicates and leaks a set has
     scene_labels              scene labels in captions
+    catalogue, verifying, converting, command   known data sets; one checked; one brought into the release's layout
 
 Whatever is broken raises one ``DataError`` that names the file, the line and the remedy.
 """

@@ -1,15 +1,14 @@
 """What a retrieval data set holds, and what its duplicates allow: counts, lengths, leaks, recall ceilings."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from petl_core.data import RetrievalData, Split, caption_key, read_image
+from petl_core.data import RetrievalData, Split, caption_key
+from petl_core.data.images import pixel_digest
 
 RECALLS = (1, 5, 10)
 SPREAD_BINS = {"1": 1, "2": 2, "3-5": 5, "6-10": 10, "11-20": 20, "over 20": np.inf}  # label: upper end
@@ -135,7 +134,7 @@ def _image_rows(split: Split, check_images: bool) -> pd.DataFrame:
     pixels = None
     if check_images:
         with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-            pixels = list(pool.map(_pixel_hash, split.images))
+            pixels = list(pool.map(pixel_digest, split.images))
     return pd.DataFrame(
         {
             "file": [path.name for path in split.images],
@@ -144,8 +143,3 @@ def _image_rows(split: Split, check_images: bool) -> pd.DataFrame:
             "pixels": pd.Series(pixels, index=range(len(split.images)), dtype=object),
         }
     )
-
-
-def _pixel_hash(path: Path) -> str:
-    image = read_image(path)
-    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()

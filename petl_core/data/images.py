@@ -1,5 +1,6 @@
 """Image files, read whole or refused."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -31,6 +32,16 @@ def read_image(path: str | Path) -> Image.Image:
         raise _too_large(path) from error
     except Exception as error:  # decoders raise nearly anything on broken files
         raise broken(path, f"cannot be read as an image ({error})", "Fetch the file again") from error
+
+
+def pixel_digest(path: str | Path) -> str:
+    """Digest of a decoded image: the same for equal pixels, whatever file holds them.
+
+    Raises:
+        DataError: see :func:`read_image`.
+    """
+    image = read_image(path)
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
 
 
 def _check_pixels(path: Path, image: Image.Image) -> None:

@@ -1,0 +1,149 @@
+"""``python -m petl_core search``: the arguments, and what is printed."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from petl_core.search.options import STRETCHES, IndexOptions
+from petl_core.validation import ConfigError
+
+if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
+    from petl_core.adapters import AdaptedCLIP
+    from petl_core.search.gallery import Gallery, Hit
+
+ZERO_SHOT = "zero-shot"
+MODEL, PRETRAINED = "ViT-B-32-quickgelu", "openai"
+DESCRIPTION = """Find the images in FOLDER that fit a text, or that are like an image.
+
+The first search encodes every image, and keeps that under --index-root; later ones encode only what is new or changed.
+JPEG, PNG and TIFF are read as they are; GeoTIFF needs rasterio (pip install 'petl-core[raster]') and gives hits their
+coordinates."""
+EXAMPLES = """examples:
+  python -m petl_core search imagery "a harbor with many boats" --run runs/HASH
+  python -m petl_core search imagery "two planes" --model embedded --top 3 --json
+  python -m petl_core search imagery imagery/port_12.png --image
+  python -m petl_core search sentinel "a river delta" --bands 4 3 2 --tile 256"""
+
+
+def add_to(commands: "argparse._SubParsersAction") -> None:
+    """Add the command to those of the program."""
+    defaults = IndexOptions()
+    parser = commands.add_parser(
+        "search",
+        help="find images in a folder, by text or by image",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=search)
+    parser.add_argument("folder", metavar="FOLDER", help="of images, at any depth")
+    parser.add_argument("query", metavar="QUERY", help="what to look for: a text; with --image, an image file")
+    parser.add_argument("--image", action="store_true", help="look for images like the one that QUERY names")
+    parser.add_argument("--top", type=int, default=10, metavar="K", help="hits to print; default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+
+    model = parser.add_argument_group("the model")
+    model.add_argument(
+        "--run", default=ZERO_SHOT, help=f"a finished run, its name or folder; or {ZERO_SHOT} (the default)"
+    )
+    model.add_argument(
+        "--model", help=f"of {ZERO_SHOT}: an open_clip model, a folder, or embedded; default: {MODEL}, {PRETRAINED}"
+    )
+    model.add_argument("--pretrained", default="", help="of an open_clip model: a tag or weights file")
+    model.add_argument("--device", default="auto", help='cpu, cuda, cuda:1; default: "%(default)s"')
+
+    cutting = parser.add_argument_group("how images are read")
+    cutting.add_argument("--tile", type=int, default=defaults.tile, help="larger images are cut; default: %(default)s")
+    cutting.add_argument(
+        "--overlap", type=float, default=defaults.overlap, help="of tiles, as a share; default: %(default)s"
+    )
+    cutting.add_argument(
+        "--bands",
+        type=int,
+        nargs=3,
+        default=defaults.bands,
+        metavar=("RED", "GREEN", "BLUE"),
+        help="of rasters; default: 1 2 3",
+    )
+    cutting.add_argument(
+        "--stretch",
+        choices=STRETCHES,
+        default=defaults.stretch,
+        help="of rasters; auto: 8-bit as they are, others by percentiles",
+    )
+    cutting.add_argument(
+        "--limits",
+        type=float,
+        nargs=2,
+        default=defaults.limits,
+        metavar=("LOW", "HIGH"),
+        help="percentiles, or pixel values (range), that become black and white; default: 2 98",
+    )
+
+    places = parser.add_argument_group("places")
+    places.add_argument("--index-root", default="runs/search", help="of all indexes; default: %(default)s")
+    places.add_argument("--runs-root", default="runs", help="of runs and default backbones; default: %(default)s")
+    places.add_argument("--data-root", default="data", help="of data sets; default: %(default)s")
+
+
+def search(asked: argparse.Namespace) -> int:
+    """Exit code of the command."""
+    if asked.top < 1:
+        raise ConfigError(f"--top {asked.top} must be at least 1")
+    options = IndexOptions(asked.tile, asked.overlap, tuple(asked.bands), asked.stretch, tuple(asked.limits))
+    folder = Path(asked.folder).resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; name one that holds images")
+
+    from petl_core.search.gallery import Gallery
+
+    gallery = Gallery.of_folder(folder, _model(asked), asked.index_root, options)
+    if asked.image:
+        hits = gallery.search_image(Path(asked.query).resolve(), asked.top)
+    else:
+        hits = gallery.search_text(asked.query, asked.top)
+    if asked.json:
+        print(json.dumps(_as_json(gallery, hits), indent=1))
+        return 0
+    for path, reason in gallery.unreadable.items():
+        print(f"left out {path}: {reason}", file=sys.stderr)
+    print(f"{len(gallery.embeddings):,} images and tiles, {gallery.encoded:,} of them new", file=sys.stderr)
+    for hit in hits:
+        print(_line(hit, Path(asked.folder), folder))
+    return 0
+
+
+def _model(asked: argparse.Namespace) -> "AdaptedCLIP":
+    from petl_core.search import models
+
+    places = (asked.runs_root, asked.data_root, asked.device)
+    if asked.run == ZERO_SHOT:
+        name, pretrained = (asked.model, asked.pretrained) if asked.model else (MODEL, asked.pretrained or PRETRAINED)
+        return models.zero_shot(name, pretrained, *places)
+    if asked.model or asked.pretrained:
+        raise ConfigError(f"--run {asked.run} has a model of its own; leave --model and --pretrained out")
+    return models.of_run(asked.run, *places)
+
+
+def _line(hit: "Hit", given: Path, folder: Path) -> str:
+    """A hit for people: score, path as they would write it, window, coordinates where there are."""
+    parts = [f"{hit.score:.3f}", str(given / hit.path.relative_to(folder))]
+    if hit.window:
+        parts.append("x {} y {} {}x{}".format(*hit.window))
+    if hit.lon is not None:
+        parts.append(f"lon {hit.lon:.5f} lat {hit.lat:.5f}")
+    return "\t".join(parts)
+
+
+def _as_json(gallery: "Gallery", hits: "list[Hit]") -> dict:
+    """All of a search for programs."""
+    return {
+        "embeddings": len(gallery.embeddings),
+        "encoded": gallery.encoded,
+        "unreadable": gallery.unreadable,
+        "hits": [
+            {**hit._asdict(), "path": str(hit.path), "window": hit.window and hit.window._asdict()} for hit in hits
+        ],
+    }

@@ -1,0 +1,96 @@
+"""The model to search with: a finished run's, or one as it is; and what tells models apart."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from petl_core import adapters, backbone
+from petl_core.adapters import AdaptedCLIP
+from petl_core.backbone import input_dtype
+from petl_core.runs import experiment
+from petl_core.runs.folder import open_run
+from petl_core.training.default_backbones import BACKBONES, find_or_pretrain
+from petl_core.validation import ConfigError
+
+
+def zero_shot(
+    name: str,
+    pretrained: str = "",
+    runs_root: str | Path = "runs",
+    data_root: str | Path = "data",
+    device: str = "auto",
+) -> AdaptedCLIP:
+    """A CLIP as it is.
+
+    Args:
+        name: as :func:`petl_core.backbone.load` takes it, or a default backbone, which is pre-trained if need be.
+        pretrained: tag or weights file, for an open_clip model name.
+        runs_root: folder of all runs, where default backbones are kept.
+        data_root: folder of the data sets, on which default backbones are pre-trained.
+        device: "cpu", "cuda", "cuda:1", or "auto".
+
+    Raises:
+        ConfigError: an unknown model, tag, folder or device, or a model whose weights would be random.
+    """
+    if "/" not in name and name not in BACKBONES and not pretrained:
+        raise ConfigError(
+            f"model {name!r}: its weights would be random; name pretrained weights, a tag such as 'openai' or a file"
+        )
+    weights = find_or_pretrain(name, runs_root, data_root, progress=True)
+    frozen = backbone.load(weights, pretrained, device=experiment.find_device(device))
+    return adapters.attach(frozen, "zero_shot").eval()
+
+
+def of_run(
+    run: str | Path, runs_root: str | Path = "runs", data_root: str | Path = "data", device: str = "auto"
+) -> AdaptedCLIP:
+    """The model of a finished run.
+
+    Args:
+        run: its name (the hash), or the path of its folder.
+        runs_root: folder of all runs, where a name is looked for.
+        data_root: folder of the data sets.
+        device: "cpu", "cuda", "cuda:1", or "auto".
+
+    Raises:
+        ConfigError: no finished run.
+    """
+    folder = Path(run) if len(Path(run).parts) > 1 else Path(runs_root) / run
+    return experiment.load_model(open_run(folder), data_root, device)
+
+
+def fingerprint(model: AdaptedCLIP) -> str:
+    """Digest of all that decides a model's image embeddings: backbone, method, what it trained, preprocessing."""
+    digest = hashlib.sha256()
+    facts = {
+        "backbone": model.backbone_fingerprint,
+        "precision": str(input_dtype(model.clip)),
+        "method": model.name,
+        "options": dataclasses.asdict(model.options),
+        "preprocessing": re.sub(r" at 0x[0-9a-f]+", "", str(model.backbone.preprocess)),
+    }
+    digest.update(json.dumps(facts, sort_keys=True).encode())
+    for name, weight in sorted(model.trainable().items()):
+        digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def as_input(model: AdaptedCLIP, image: Image.Image) -> torch.Tensor:
+    """(3, H, W) input of the model's image tower."""
+    preprocess: Any = model.backbone.preprocess
+    return preprocess(image)
+
+
+@torch.no_grad()
+def embed(model: AdaptedCLIP, inputs: Sequence[torch.Tensor]) -> np.ndarray:
+    """(B, d) normalised float32 embeddings of the (3, H, W) inputs of B images."""
+    model.eval()
+    return model.encode_image(torch.stack(list(inputs)).to(model.device), normalize=True).cpu().numpy()
