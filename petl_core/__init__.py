@@ -4,12 +4,13 @@
     lean_imports, measuring   heavy imports wait for their first use; what a computation costs
     losses, recycling    HMMC and its contrasts; queues of past negatives
     data/                captioned image sets on disk: layouts, splits, scenes, what is odd about them
-    config, retrieval, backbone   what identifies a run; ranks and recalls; open_clip towers, frozen
+    config, retrieval, checkpoints, backbone   what identifies a run; recalls; open_clip towers, frozen
     adapters/            the methods, one family a file; ``attach(backbone, method)``
     training/            a split as tensors, an epoch, all epochs, pre-training
     runs/                ``run(RunConfig)`` -> ``runs/<hash>/``; many of them; the sections of study.yaml
     search/              images of one's own folder or of a test split, found by text or by image
     evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
+    export/              what leaves: embeddings, models folded for open_clip, adapters to publish
     plots/               frames in, figures out; files that know where they came from
 
 Each room imports only from those above it in this list.

@@ -1,4 +1,4 @@
-"""The study from a shell: ``python -m petl_core study``, ``plan``, ``search``, ``data``; ``--help`` says more."""
+"""The study from a shell: ``python -m petl_core study`` and others; ``python -m petl_core --help`` lists them."""
 
 import argparse
 import os
@@ -10,10 +10,15 @@ from petl_core.data import DataError
 from petl_core.data import command as data_command
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import progress, study
+from petl_core.runs.folder import open_run
 from petl_core.search import command as search_command
 from petl_core.validation import ConfigError
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
+EXPORTS = """kinds:
+  embeddings   of a split, OUT.parquet or OUT.npz
+  open_clip    a folder that open_clip loads by itself (local-dir:OUT); of methods that fold into their backbone
+  hub          a folder with adapter, configuration and model card; petl_core.export.load(OUT) gives the model back"""
 TAIL = 20  # lines of Snakemake's log that are shown when it fails
 
 
@@ -46,7 +51,21 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--unlock", action="store_true", help="after a power cut: forget who was at work")
     search_command.add_to(commands)
     data_command.add_to(commands)
+    _add_export(commands)
     return parser
+
+
+def _add_export(commands: "argparse._SubParsersAction") -> None:
+    text = "write a finished run's embeddings, or its model for open_clip or the hub"
+    form = argparse.RawDescriptionHelpFormatter
+    sub = commands.add_parser("export", help=text, description=text, epilog=EXPORTS, formatter_class=form)
+    sub.set_defaults(command=_export)
+    sub.add_argument("run", metavar="RUN", help="its folder, as in runs/HASH")
+    sub.add_argument("kind", metavar="KIND", choices=("embeddings", "open_clip", "hub"), help="see below")
+    sub.add_argument("out", metavar="OUT", help="file or folder to write")
+    sub.add_argument("--split", default="test", help="of embeddings: train, validation or test; default: %(default)s")
+    sub.add_argument("--data-root", default="data", help="folder of data sets; default: %(default)s")
+    sub.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; default: %(default)s")
 
 
 def _section(asked: argparse.Namespace) -> study.Study:
@@ -84,6 +103,21 @@ def _plan(asked: argparse.Namespace) -> int:
     section = _section(asked)
     left = progress.estimate(section, asked.cores)
     print(f"{asked.section}: {left}; {len(section.notebooks)} notebooks and a report")
+    return 0
+
+
+def _export(asked: argparse.Namespace) -> int:
+    run, out = open_run(Path(asked.run).absolute()), Path(asked.out).absolute()  # as the shell means them
+    from petl_core import export  # imports torch
+    from petl_core.runs.experiment import load_model
+
+    if asked.kind == "embeddings":
+        written = export.export_embeddings(run, out, asked.split, asked.data_root, asked.device)
+    elif asked.kind == "open_clip":
+        written = export.export_open_clip(load_model(run, asked.data_root, asked.device), out)
+    else:
+        written = export.export_hub(run, out, asked.data_root)
+    print(written, file=sys.stderr)
     return 0
 
 

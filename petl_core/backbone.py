@@ -2,9 +2,11 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -15,11 +17,12 @@ from safetensors import SafetensorError
 from torch import nn
 from tqdm.auto import tqdm
 
-from petl_core import data
+from petl_core import checkpoints, data
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+MESSAGE = 300  # characters of open_clip's errors that are shown
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Backbone:
     clip: nn.Module
     preprocess: object  # torchvision transform: PIL image -> (3, H, W) float
     tokenizer: object  # list of captions -> (B, context) long
+    config: dict = field(default_factory=dict)  # open_clip's model_cfg; empty where it was not loaded from anywhere
 
     def pixels(self, paths: Sequence[Path], progress: bool = False) -> torch.Tensor:
         """Images resized and cropped for this backbone, decoded once: (N, 3, H, W) uint8.
@@ -56,8 +60,8 @@ class Backbone:
         return self.tokenizer(list(captions))
 
     def __deepcopy__(self, memo: dict) -> "Backbone":
-        """A copy with weights of its own; preprocessing and tokenizer, which nothing changes, are shared."""
-        return Backbone(copy.deepcopy(self.clip, memo), self.preprocess, self.tokenizer)
+        """A copy with weights of its own; all else, which nothing changes, is shared."""
+        return replace(self, clip=copy.deepcopy(self.clip, memo))
 
 
 def load(name: str, pretrained: str = "", precision: str = "fp32", device: str | torch.device = "cpu") -> Backbone:
@@ -66,25 +70,30 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     Args:
         name: an open_clip model name ("ViT-B-32-quickgelu"), "hf-hub:org/repo", or a folder that holds
             ``open_clip_config.json`` and weights.
-        pretrained: for a model name: a tag ("openai"), a weights file, or "" for random weights.
+        pretrained: for a model name: a tag ("openai"), a weights file (:mod:`petl_core.checkpoints` says of which
+            kinds), or "" for random weights.
         precision: "fp32", or "bf16" to hold the frozen weights in half the memory.
 
     Raises:
-        ConfigError: an unknown model, tag or folder, or a tag trained with QuickGELU on a model without it.
+        ConfigError: an unknown model, tag or folder, a file that does not hold the model's weights, or weights trained
+            with QuickGELU for a model without it.
     """
     if precision not in DTYPES:
         raise ConfigError(f"precision {precision!r} must be one of {', '.join(DTYPES)}")
     identifier = _identifier(name, pretrained)
-    weights = _weights(name, pretrained)
     try:
-        clip, _, preprocess = open_clip.create_model_and_transforms(
-            identifier, pretrained=weights, force_custom_text=True, pretrained_text=False
-        )
+        with _weights(name, pretrained) as weights:
+            clip, _, preprocess = open_clip.create_model_and_transforms(
+                identifier, pretrained=weights, force_custom_text=True, pretrained_text=False
+            )
         tokenizer = open_clip.get_tokenizer(identifier)
-    except (RuntimeError, ValueError, OSError, SafetensorError, UnpicklingError) as error:
-        raise ConfigError(f"backbone {name!r}, pretrained {pretrained!r}: {error}") from error
+    except ConfigError:
+        raise
+    except (AssertionError, RuntimeError, ValueError, OSError, SafetensorError, UnpicklingError) as error:
+        problem = textwrap.shorten(str(error), MESSAGE)  # open_clip lists hundreds of weights
+        raise ConfigError(f"backbone {name!r}, pretrained {pretrained!r}: {problem}") from error
     clip = clip.to(device, DTYPES[precision]).eval().requires_grad_(False)
-    return Backbone(clip, preprocess, tokenizer)
+    return Backbone(clip, preprocess, tokenizer, open_clip.get_model_config(identifier))
 
 
 def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
@@ -133,6 +142,8 @@ def fingerprint(clip: nn.Module) -> str:
 
 def _identifier(name: str, pretrained: str) -> str:
     """open_clip's own spelling of ``name``."""
+    if name.startswith("hf-hub:") and pretrained:
+        raise ConfigError(f"backbone {name!r} brings its own weights; leave pretrained empty")
     if "/" not in name or name.startswith("hf-hub:"):
         if not name.startswith("hf-hub:") and name not in open_clip.list_models():
             raise ConfigError(
@@ -150,7 +161,8 @@ def _identifier(name: str, pretrained: str) -> str:
     return f"local-dir:{folder}"
 
 
-def _weights(name: str, pretrained: str) -> str | None:
+@contextmanager
+def _weights(name: str, pretrained: str) -> Iterator[str | None]:
     """The tag or file to load, after the check that open_clip only warns of: OpenAI weights need QuickGELU."""
     tags = [] if "/" in name else open_clip.list_pretrained_tags_by_model(name)
     if not pretrained or pretrained in tags:
@@ -159,11 +171,14 @@ def _weights(name: str, pretrained: str) -> str | None:
         if wants_quick is not None and wants_quick != has_quick:
             other = name.removesuffix("-quickgelu") if has_quick else f"{name}-quickgelu"
             raise ConfigError(f"{pretrained!r} weights were not trained with {name}'s activation: use {other!r}")
-        return pretrained or None
+        yield pretrained or None
+        return
     path = resolve(pretrained)
     if not path.is_file():
         raise ConfigError(f"pretrained {pretrained!r} is no tag of {name} ({', '.join(tags)}) and no file at {path}")
-    return str(path)
+    checkpoints.check(path, name)
+    with checkpoints.as_state_dict(path) as file:
+        yield str(file)
 
 
 def _without_normalisation(preprocess):

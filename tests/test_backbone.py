@@ -71,6 +71,7 @@ def test_a_changed_weight_changes_the_fingerprint():
         (("ViT-B-32-quickgelu", "laion2b_s34b_b79k"), "use 'ViT-B-32'|no tag"),
         (("ViT-B-32-quickgelu", "opanai"), "no tag of ViT-B-32-quickgelu .*openai.* and no file"),
         (("ViT-B-32", "", "fp8"), "precision"),
+        (("hf-hub:org/repo", "openai"), "brings its own weights"),
     ],
 )
 def test_bad_backbones_are_refused(arguments, message):

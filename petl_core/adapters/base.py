@@ -51,6 +51,17 @@ class Method(nn.Module):
         """(B, L) token ids -> (B, d) embeddings."""
         return clip.encode_text(tokens)
 
+    def fold(self, clip: nn.Module) -> dict[str, torch.Tensor]:
+        """Weights with which open_clip's own towers give the embeddings of the adapted ``clip``, by open_clip's names.
+
+        Raises:
+            ConfigError: those towers have no place for what the method computes.
+        """
+        raise ConfigError(
+            f"{self.title} computes what open_clip's towers have no weights for, so it does not fold into them; "
+            "export the adapter beside its backbone instead (hub)"
+        )
+
 
 class SideMethod(Method):
     """A method through which nothing flows back into the frozen towers: heads and side networks.

@@ -1,5 +1,6 @@
 """BitFit: only the biases (Ben Zaken, Goldberg, Ravfogel, ACL 2022, section 3)."""
 
+import torch
 from torch import nn
 
 from petl_core.adapters.base import Method, NoOptions
@@ -21,3 +22,6 @@ class BitFit(Method):
             residual_blocks(tower)  # or an error
             for name, parameter in tower.named_parameters():
                 parameter.requires_grad_(name.endswith("bias"))
+
+    def fold(self, clip: nn.Module) -> dict[str, torch.Tensor]:
+        return clip.state_dict()

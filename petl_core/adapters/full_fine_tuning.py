@@ -1,5 +1,6 @@
 """Full fine-tuning, the upper end of the scale: everything is trained."""
 
+import torch
 from torch import nn
 
 from petl_core.adapters.base import Method, NoOptions
@@ -17,3 +18,6 @@ class FullFineTuning(Method):
     def __init__(self, clip: nn.Module, options: NoOptions):
         super().__init__(clip, options)
         clip.requires_grad_(True)
+
+    def fold(self, clip: nn.Module) -> dict[str, torch.Tensor]:
+        return clip.state_dict()

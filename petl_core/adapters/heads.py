@@ -29,6 +29,9 @@ class LinearProbe(SideMethod):
     zero-shot similarities: both W are one random matrix with orthonormal columns, and b = 0. (Zero-padded
     identities would do that too, but the padded dimensions would never train: a tower's gradient there comes
     from the other's zeros.) A width below d starts at a random projection instead.
+
+    It does not fold into a tower's last projection: with x = P h the embedding would have to be W P h + b |P h|, which
+    is linear in h only where b = 0.
     """
 
     title = "Linear probe"

@@ -74,6 +74,14 @@ class LoRA(Method):
         with parametrize.cached():
             return clip.encode_text(tokens)
 
+    def fold(self, clip: nn.Module) -> dict[str, torch.Tensor]:
+        weights = clip.state_dict()
+        for name, module in clip.named_modules():
+            if parametrize.is_parametrized(module, "in_proj_weight"):
+                del weights[f"{name}.parametrizations.in_proj_weight.original"]
+                weights[f"{name}.in_proj_weight"] = module.in_proj_weight.detach()
+        return weights
+
 
 class _PlusChange(nn.Module):
     """A frozen weight plus a change whose weights belong to the method, not to the backbone."""

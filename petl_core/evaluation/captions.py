@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import pandas as pd
 
 from petl_core.evaluation.names import describe
+from petl_core.evaluation.training_data import training_data_warning
 from petl_core.runs.folder import Failure, Run
 
 FOREST = "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point."
 
 
 def conditions(runs: Sequence[Run]) -> str:
-    """Test images, seeds and what the intervals are over."""
+    """Test images, seeds, what the intervals are over, and what a backbone may have seen of the test before."""
     trained = [run for run in runs if run.config.epochs]
     images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
     seeds_of_row: dict[str, set[int]] = {}
@@ -24,7 +25,8 @@ def conditions(runs: Sequence[Run]) -> str:
         shown += f" (some rows have {fewest} of them)"
     over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
     text = f"recalls (%) on {images} test images, {shown}, with 95% intervals over {over}"
-    return f"{text}; epoch chosen on validation."
+    seen = {training_data_warning(run.config.pretrained or run.config.backbone) for run in runs} - {""}
+    return " ".join([f"{text}; epoch chosen on validation.", *sorted(seen)])
 
 
 def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:

@@ -118,18 +118,15 @@ class _Job:
 
     def training_parts(self) -> tuple[data.Split, data.Split]:
         """Training and validation images."""
-        config = self.config
-        train, validation = data.split_validation(self.training_split, config.validation_fraction, seed=config.seed)
-        train = draw_images(train, config.train_images, config.seed)
-        if config.scene_probability and not scene_labels.scene_classes(train):
+        splits = splits_of(self.config, self.dataset)
+        if self.config.scene_probability and not scene_labels.scene_classes(splits["train"]):
             raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
-        return train, validation
+        return splits["train"], splits["validation"]
 
     @property
     def training_split(self) -> data.Split:
-        """As released, blank captions only where they are asked for."""
-        released = self.dataset.train
-        return released.with_blank_captions() if self.config.blank_captions else released
+        """What both are parts of."""
+        return released_training_split(self.config, self.dataset)
 
     def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
         """Parts of a split, from the cache that all runs share."""
@@ -231,6 +228,19 @@ def _opened(folder: Path, digests: dict[str, str]) -> Run:
                 "folder to run it again, or choose another runs_root"
             )
     return finished
+
+
+def splits_of(config: RunConfig, dataset: data.RetrievalData) -> dict[str, data.Split]:
+    """What a run trains on, chooses by and is tested on: "train", "validation", "test"."""
+    released = released_training_split(config, dataset)
+    train, validation = data.split_validation(released, config.validation_fraction, seed=config.seed)
+    train = draw_images(train, config.train_images, config.seed)
+    return {"train": train, "validation": validation, "test": dataset.test}
+
+
+def released_training_split(config: RunConfig, dataset: data.RetrievalData) -> data.Split:
+    """The training split as released, blank captions only where they are asked for."""
+    return dataset.train.with_blank_captions() if config.blank_captions else dataset.train
 
 
 def draw_images(train: data.Split, count: int, seed: int) -> data.Split:

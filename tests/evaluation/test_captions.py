@@ -1,6 +1,6 @@
 """Captions say what figures rest on, and what is missing."""
 
-from fake_runs import fake_comparison
+from fake_runs import fake_comparison, fake_run
 
 from petl_core.config import RunConfig
 from petl_core.evaluation import captions
@@ -15,6 +15,12 @@ FAILED = [
 def test_captions_name_what_the_figures_rest_on(tmp_path):
     told = captions.conditions(fake_comparison(tmp_path))
     assert "150 test images" in told and "seeds 2, 3, 4, with 95% intervals over seeds and test images;" in told
+
+
+def test_captions_tell_of_a_backbone_that_was_trained_on_such_data(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, seed=s, backbone="ViT-B-32", pretrained="w/RemoteCLIP.pt") for s in (2, 3)]
+    assert captions.conditions(runs).count("RemoteCLIP was trained on RSICD, RSITMD and UCM") == 1
+    assert "trained on" not in captions.conditions(fake_comparison(tmp_path))
 
 
 def test_failed_runs_have_their_row_with_their_reason():

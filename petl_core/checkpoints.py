@@ -1,0 +1,190 @@
+"""Weights files that people have, looked into before open_clip loads them.
+
+    ViT-B-32.pt                                OpenAI: a TorchScript archive, in half precision
+    RemoteCLIP-ViT-B-32.pt, RS5M_ViT-B-32.pt   a state dict of open_clip's CLIP (RemoteCLIP, GeoRSCLIP)
+    open_clip_pytorch_model.bin, *.safetensors the same
+    epoch_32.pt                                open_clip's training: {"state_dict": ...}, names behind "module."
+
+Weights are all that is read. A state dict does not tell the activation it was trained with. The evaluation scripts of
+RemoteCLIP and GeoRSCLIP put their ViT-B/32 into open_clip's "openai" model, which has QuickGELU: load them as
+ViT-B-32-quickgelu, although RemoteCLIP's README shows the plain model.
+"""
+
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import open_clip
+import torch
+from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from petl_core.validation import ConfigError
+
+OF_OPENAI = {"input_resolution", "context_length", "vocab_size"}  # what OpenAI's archives hold beside weights
+SHOWN = 4  # names in a message
+
+Shapes = dict[str, tuple[int, ...]]  # of tensors, by open_clip's names
+
+
+class Sizes(NamedTuple):
+    """What tells CLIPs with a ViT apart, in channels, patches, pixels, tokens and layers."""
+
+    embedding: int
+    image_width: int
+    image_layers: int
+    patch_size: int
+    patches_a_side: int
+    text_width: int
+    text_layers: int
+    context: int
+    vocabulary: int
+
+
+def check(path: Path, model: str) -> None:
+    """Check that a file holds the weights of an open_clip model.
+
+    open_clip alone would fit position embeddings of another image size, and run OpenAI's weights with another
+    activation, without a word.
+
+    Args:
+        path: of the file.
+        model: an open_clip model name.
+
+    Raises:
+        ConfigError: anything else, with what the file holds and the remedy.
+    """
+    shapes = _read_shapes(path)
+    config = open_clip.get_model_config(model)
+    found, wanted = _sizes_of_weights(shapes), _sizes_of_config(config)
+    from_openai = shapes.keys() >= OF_OPENAI
+    if wanted and not found:
+        first = ", ".join(list(shapes)[:SHOWN])
+        raise ConfigError(
+            f"weights {path}: {len(shapes)} tensors ({first}, ...) that are no CLIP with a ViT in the layout of "
+            "open_clip or OpenAI; save an open_clip model's state_dict()"
+        )
+    if found and found != wanted:
+        fitting = [name for name in open_clip.list_models() if _fits(name, found, from_openai)][:SHOWN]
+        remedy = f"use backbone {' or '.join(map(repr, fitting))}" if fitting else "no model of open_clip has its sizes"
+        raise ConfigError(
+            f"weights {path}: a CLIP of other sizes than {model} ({_differences(found, wanted)}); {remedy}"
+        )
+    if from_openai and not config.get("quick_gelu"):
+        raise ConfigError(
+            f"weights {path}: OpenAI's archive, trained with QuickGELU, which {model} does not have; "
+            f"use backbone '{model}-quickgelu'"
+        )
+
+
+def is_archive(path: str | Path) -> bool:
+    """Whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith("/constants.pkl") for name in file.namelist())
+
+
+@contextmanager
+def as_state_dict(path: Path) -> Iterator[Path]:
+    """The file, or for an archive a temporary copy of its weights: open_clip reads archives as it does pickled code."""
+    if not is_archive(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "weights.safetensors"
+        save_file({name: weight.contiguous() for name, weight in _read(path).items() if name not in OF_OPENAI}, copy)
+        yield copy
+
+
+def _read_shapes(path: Path) -> Shapes:
+    """Of the tensors of a file, by the names that open_clip gives them."""
+    try:
+        content = _read(path)
+    except Exception as error:  # torch raises nearly anything on what is no file of its own
+        if "Unsupported" in str(error) and "GLOBAL" in str(error):
+            problem = "Python objects beside weights, which would run code of the file; save the model's state_dict()"
+        else:
+            problem = "not to be read as weights: cut short, or a Git LFS pointer; fetch it again"
+        raise ConfigError(f"weights {path}: {problem}") from error
+    if isinstance(content, Mapping) and "state_dict" in content:
+        content = content["state_dict"]
+    shapes: Shapes = {}
+    if isinstance(content, Mapping):
+        shapes = {str(name): tuple(value.shape) for name, value in content.items() if hasattr(value, "shape")}
+    if not shapes:
+        keys = f" with {', '.join(map(str, list(content)[:SHOWN]))}" if isinstance(content, Mapping) else ""
+        raise ConfigError(
+            f"weights {path}: a {type(content).__name__}{keys}, no state dict; save the state_dict() alone"
+        )
+    prefix = "module." if next(iter(shapes)).startswith("module.") else ""
+    return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+
+
+def _read(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
+    if is_archive(path):
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenAI's files will stay TorchScript
+            return torch.jit.load(path, map_location="cpu").state_dict()
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def _sizes_of_weights(shapes: Shapes) -> Sizes | None:
+    """None for anything but a CLIP with a ViT and open_clip's text tower."""
+
+    def layers(tower: str) -> int:
+        return sum(name.startswith(f"{tower}transformer.") and name.endswith("attn.in_proj_weight") for name in shapes)
+
+    if any(name.startswith("text_decoder.") for name in shapes):  # CoCa
+        return None
+    text = "text." if "text.positional_embedding" in shapes else ""  # a text tower of its own
+    try:
+        (image_width, _, patch_size, _), (_, embedding) = shapes["visual.conv1.weight"], shapes["visual.proj"]
+        positions, _ = shapes["visual.positional_embedding"]
+        (context, text_width), (vocabulary, _) = (
+            shapes[f"{text}{name}"] for name in ("positional_embedding", "token_embedding.weight")
+        )
+    except (KeyError, ValueError):
+        return None
+    side = round((positions - 1) ** 0.5)
+    image, words = layers("visual."), layers(text)
+    return Sizes(embedding, image_width, image, patch_size, side, text_width, words, context, vocabulary)
+
+
+def _sizes_of_config(config: dict) -> Sizes | None:
+    """None for anything but a CLIP with a ViT and open_clip's text tower."""
+    image, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
+    if image.timm_model_name or text.hf_model_name or "multimodal_cfg" in config:
+        return None
+    if not (isinstance(image.layers, int) and isinstance(image.image_size, int)):
+        return None
+    return Sizes(
+        embedding=config["embed_dim"],
+        image_width=image.width,
+        image_layers=image.layers,
+        patch_size=image.patch_size,
+        patches_a_side=image.image_size // image.patch_size,
+        text_width=text.width,
+        text_layers=text.layers,
+        context=text.context_length,
+        vocabulary=text.vocab_size,
+    )
+
+
+def _differences(found: Sizes, wanted: Sizes | None) -> str:
+    if wanted is None:
+        return "it has a ViT and open_clip's text tower"
+    rows = zip(Sizes._fields, found, wanted, strict=True)
+    return ", ".join(f"{name} {value} instead of {other}" for name, value, other in rows if value != other)
+
+
+def _fits(model: str, sizes: Sizes, from_openai: bool) -> bool:
+    config = open_clip.get_model_config(model)
+    return _sizes_of_config(config) == sizes and (not from_openai or bool(config.get("quick_gelu")))

@@ -1,0 +1,16 @@
+"""What leaves the house: embeddings, models that open_clip loads by itself, adapters to publish.
+
+    open_clip_folder   fold a method into its backbone: LoRA, BitFit, full fine-tuning
+    hub                adapter, configuration and model card in a folder; ``load`` gives the model back
+    model_card         the README.md of such a folder, from ``metrics.json`` alone
+    embeddings         of a split, as Parquet or NumPy
+
+From a shell, ``python -m petl_core export runs/HASH KIND OUT``. The README shows that, and how LAION's
+``clip_benchmark`` evaluates a model that has not left.
+"""
+
+from petl_core.export.embeddings import export_embeddings
+from petl_core.export.hub import export_hub, load
+from petl_core.export.open_clip_folder import export_open_clip
+
+__all__ = ["export_embeddings", "export_hub", "export_open_clip", "load"]
