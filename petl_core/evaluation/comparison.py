@@ -57,8 +57,8 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]]) -> pd.DataFrame:
     once, whichever way round it comes again; a group is not compared with itself.
 
     A verdict takes two seeds in common. All p-values of a frame are one family, adjusted by :func:`holm`. Equivalence
-    is judged by the 95 % interval, which tables print and plots show; two one-sided tests at 5 % would take that of
-    90 %.
+    is judged pair by pair, by the 95 % interval that tables print and plots show; two one-sided tests at 5 % would take
+    that of 90 %.
 
     Returns:
         One row a pair: key, reference (keys), seeds in common, difference with its 95 % interval low and high (of one

@@ -115,12 +115,16 @@ class MeanOverSeeds:
 
         # The covariance of two seeds, over all pairs: what their sum varies by, less what each varies by alone.
         centred = values - figures[:, None]
-        products = (centred.sum(axis=0) ** 2).sum(axis=0) - (centred**2).sum(axis=(0, 1))
-        covariance = products / (n_seeds * (n_seeds - 1) * degrees[1])
+        squares = (centred**2).sum(axis=(0, 1))
+        products = (centred.sum(axis=0) ** 2).sum(axis=0) - squares
+        images = (products / (n_seeds * (n_seeds - 1) * degrees[1] * n_images)).clip(0)
 
-        # The two parts; what is but rounding error is neither a spread nor a difference.
-        seeds = (figures.var(axis=0, ddof=1) / n_seeds).round(18)
-        variance = seeds + (covariance / n_images).clip(0).round(18)
+        # Seeds whose figures agree to the last hit do so by chance: no less can vary than images do within them.
+        seeds = (figures.var(axis=0, ddof=1) / n_seeds).round(18)  # without rounding error
+        within = squares / (n_seeds * degrees[1] * values[..., 0].size)
+        images = np.where(seeds > 0, images, np.maximum(images, within)).round(18)
+
+        variance = seeds + images
         share = np.divide(seeds, variance, out=np.ones_like(seeds), where=variance > 0)
         return cls(figures.mean(axis=0).round(9), variance, share, degrees)
 

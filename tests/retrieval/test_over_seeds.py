@@ -109,6 +109,14 @@ def test_what_nothing_varies_is_certain_and_rounding_error_is_no_difference():
     assert none.p_values().tolist() == [1.0] and none.interval(0.95).tolist() == [[0, 0]]
 
 
+def test_seeds_that_agree_by_chance_are_not_certain():
+    """The second seed hits what the first one misses: both hit half of the images."""
+    hits = np.array([[1.0, 0.0] * 20, [0.0, 1.0] * 20])
+    found = MeanOverSeeds.of(hits[..., None])
+    assert found.variance == pytest.approx([hits[0].var(ddof=1) / hits.size])
+    assert found.share.tolist() == [0.0]
+
+
 def tables(n_seeds, rate=0.5, spread=0.1, seed=0, n_images=80):
     """(S, N, 7) hits of seeds whose rates differ, on images that are easier or harder for all, with 1 to 4 captions."""
     rng = np.random.default_rng(seed)
