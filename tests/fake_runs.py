@@ -13,7 +13,7 @@ METHODS = {  # titles, and options at their defaults, as metrics.json tells them
     "zero_shot": ("Zero-shot CLIP", {}),
     "full": ("Full fine-tuning", {}),
     "mrs": ("MRS-Adapter", {"bottleneck": 64, "share": 64, "dropout": 0.5, "shared": True}),
-    "focus": ("Focus-Adapter", {"focus": True, "taps": 6}),
+    "focus": ("Focus-Adapter", {"attention": "focus", "taps": 6}),
 }
 
 

@@ -26,7 +26,8 @@ LAYOUTS = [
     ("lora", {"rank": 2, "alpha": 8}),
     ("lst", {"reduction": 4}),
     ("focus", {"taps": 1, "reduction": 4}),
-    ("focus", {"focus": False}),
+    ("uniadapter", {"layer_norm": False}),
+    *(("focus", {"attention": attention}) for attention in ("unsuppressed", "uniform", "none")),
     ("focus", {"text": False}),
 ]
 OWN_WEIGHTS = {"full", "bitfit"}  # they train the backbone itself, so it must be float32

@@ -71,6 +71,8 @@ SENTENCES = {
         ),
     ),
 }  # fmt: skip
+# About what stands apart, and about nothing else.
+TARGET_SENTENCES = {"aerial": "an aerial view of {odd}", "natural": "a photo of {odd}"}
 
 
 def describe(scene: Scene, domain: str, rng: np.random.Generator) -> list[str]:
@@ -84,6 +86,15 @@ def describe(scene: Scene, domain: str, rng: np.random.Generator) -> list[str]:
         fresh = [s for s in sentences if s not in captions]
         captions.append(fresh[int(rng.integers(len(fresh)))])
     return [_with_jargon(caption, rng) for caption in captions] if domain == "aerial" else captions
+
+
+def describe_target(target: Group, domain: str) -> str:
+    """A caption of what stands apart in a scene, in the words of a domain.
+
+    >>> describe_target(Group("car", "yellow", 2, "far from"), "aerial")
+    'an aerial view of two yellow cars'
+    """
+    return TARGET_SENTENCES[domain].format(odd=noun_phrase(target))
 
 
 def noun_phrase(group: Group) -> str:

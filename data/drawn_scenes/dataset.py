@@ -1,5 +1,6 @@
 """A data set of drawn scenes on disk, laid out as in the PE-RSITR release: what reads those reads these."""
 
+import contextlib
 import csv
 import json
 import os
@@ -16,7 +17,7 @@ from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
 from . import aerial, natural
-from .captions import describe
+from .captions import describe, describe_target
 from .classes import RECIPES
 from .plan import Scene
 from .random_scenes import random_scene
@@ -25,6 +26,7 @@ VERSION = 1  # raise when any picture or caption changes
 RENDERERS = {"aerial": aerial.draw, "natural": natural.draw}
 SPLITS = ("train", "test")
 CLASSES = tuple(RECIPES)
+TARGET_CAPTIONS = "target_captions.csv"
 WORTH_A_POOL = 256  # fewer images are drawn sooner than worker processes start
 
 Job = tuple[str, int]  # split, and number of an image in it
@@ -82,8 +84,12 @@ def write(
     settings is left alone. Work happens in a temporary sibling, renamed when complete.
 
     Besides the release's files there are ``targets.csv`` (the box of each small target in pixels of the written image;
-    in the natural domain something may stand before it), ``scene_classes.txt`` (file-name prefix, tab, words) and
-    ``scenes.json`` (the settings).
+    in the natural domain something may stand before it), ``target_captions.csv`` (see below), ``scene_classes.txt``
+    (file-name prefix, tab, words) and ``scenes.json`` (the settings).
+
+    ``target_captions.csv`` has, for each test image in which one or two small things stand apart, a caption that speaks
+    of these alone, with their noun, colour and count. A folder that was drawn before there were such captions gets
+    them.
 
     Args:
         root: folder of data sets.
@@ -112,6 +118,7 @@ def write(
     try:
         drawn = _draw_images(draft, name, settings, workers or os.cpu_count() or 1, progress)
         _write_lists(draft, drawn, settings)
+        _write_target_captions(draft, settings)
         draft.chmod(0o755)
         os.rename(draft, folder)
     except OSError:
@@ -139,6 +146,9 @@ def _check_same(folder: Path, settings: Settings) -> Path:
             f"{folder} holds another data set ({found or 'not drawn here'}), not {settings.record()}: "
             "delete that folder, or choose another name or root"
         )
+    if not (folder / TARGET_CAPTIONS).exists():
+        with contextlib.suppress(OSError):  # where nothing may be written, the data set serves without them
+            _write_target_captions(folder, settings)
     return folder
 
 
@@ -167,11 +177,15 @@ def _draw_image(folder: Path, settings: Settings, job: Job) -> Drawn:
     split, index = job
     scene, captions, rng = sketch(index, split, settings.domain, settings.seed)
     picture, boxes = RENDERERS[settings.domain](scene, settings.size, rng)
-    number = index + 1 + (settings.train if split == "test" else 0)
-    filename = f"{scene.kind}_{number}.png"
+    filename = _filename(scene, split, index, settings)
     picture.save(folder / filename)
     targets = [(filename, thing.noun, thing.colour, *(round(edge, 2) for edge in box)) for thing, box in boxes]
     return Drawn(filename, captions, targets)
+
+
+def _filename(scene: Scene, split: str, index: int, settings: Settings) -> str:
+    number = index + 1 + (settings.train if split == "test" else 0)
+    return f"{scene.kind}_{number}.png"
 
 
 def _write_lists(folder: Path, drawn: dict[str, list[Drawn]], settings: Settings) -> None:
@@ -184,12 +198,33 @@ def _write_lists(folder: Path, drawn: dict[str, list[Drawn]], settings: Settings
 
     # Ours.
     _write_lines(folder / "scene_classes.txt", (f"{kind}\t{recipe.words}" for kind, recipe in RECIPES.items()))
-    with open(folder / "targets.csv", "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["filename", "noun", "colour", "x0", "y0", "x1", "y1"])
-        table.writerows(target for images in drawn.values() for image in images for target in image.targets)
+    targets = (target for images in drawn.values() for image in images for target in image.targets)
+    _write_table(folder / "targets.csv", ("filename", "noun", "colour", "x0", "y0", "x1", "y1"), targets)
     (folder / "scenes.json").write_text(json.dumps(settings.record(), indent=2) + "\n")
+
+
+def _write_target_captions(folder: Path, settings: Settings) -> None:
+    """Write captions of what stands apart in the test images, whole or not at all: others may be reading the folder."""
+    rows = []
+    for index in range(settings.test):
+        scene, _, _ = sketch(index, "test", settings.domain, settings.seed)
+        if scene.extra:
+            caption = describe_target(scene.extra, settings.domain)
+            name = _filename(scene, "test", index, settings)
+            rows.append((name, scene.extra.noun, scene.extra.colour, scene.extra.count, caption))
+    _write_table(folder / TARGET_CAPTIONS, ("filename", "noun", "colour", "count", "caption"), rows)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", newline="\n")
+
+
+def _write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a CSV file, whole or not at all."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        draft = Path(folder) / path.name
+        with open(draft, "w", newline="", encoding="utf-8") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(columns)
+            table.writerows(rows)
+        os.replace(draft, path)

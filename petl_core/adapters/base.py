@@ -196,9 +196,10 @@ class AdaptedCLIP(nn.Module):
 def second_view(model: AdaptedCLIP, probability: float) -> Iterator[None]:
     """Within this context ``model`` sees a second view of its inputs, for HMMC (:mod:`petl_core.losses`).
 
-    For a method inside the towers that is PE-RSITR's: elements of the token embeddings are dropped before block 1. A
-    side method may train from cached taps, out of which the towers' tokens cannot be drawn again; so that it trains
-    alike with and without a cache, elements of its taps are dropped instead, always.
+    For a method inside the towers that is PE-RSITR's: elements of the token embeddings are dropped before block 1, and
+    all that follows changes with them. A side method may train from cached taps, out of which the towers' tokens cannot
+    be drawn again; so that it trains alike with and without a cache, elements of its taps are dropped instead, always:
+    of the tapped tokens and of the frozen embedding, which would otherwise stand unchanged in both views. That is ours.
     """
     if not isinstance(model.method, SideMethod):
         with token_dropout(model.clip, probability):

@@ -57,7 +57,7 @@ class LinearProbe(SideMethod):
 
 @dataclass(frozen=True)
 class CLIPAdapterOptions:
-    """As released."""
+    """The ratio is that of the released code."""
 
     reduction: int = 2  # the bottleneck is this many times narrower than the embedding
     ratio: float = 0.2  # of the adapted embedding in the mix
@@ -72,7 +72,12 @@ class CLIPAdapter(SideMethod):
 
         y_m = ratio * relu(U_m relu(D_m x_m)) + (1 - ratio) * x_m    # (B, d) -> (B, d / reduction) -> (B, d)
 
-    524,288 parameters on ViT-B/32. Starts near zero-shot CLIP, not at it: D and U are random.
+    524,288 parameters on ViT-B/32, as in PE-RSITR's tables, which leave the layout open. The same count have one tower
+    adapted at reduction 1, and the released code (gaopengcuhk/CLIP-Adapter) as it stands, with reduction 4 on the image
+    embedding alone, which is 1,024 wide in its ResNet-50: 2 x 1,024 x 256. Two towers are our choice, for retrieval
+    ranks both ways.
+
+    Starts near zero-shot CLIP, not at it: D and U are random.
     """
 
     title = "CLIP-Adapter"

@@ -42,8 +42,10 @@ class HoulsbyAdapter(Method):
         x = x + adapter(attn(ln_1(x)))
         x = x + adapter(mlp(ln_2(x)))
 
-    One instance a tower serves both places of every layer. The paper starts near the identity (normal weights
-    of standard deviation 0.01); here the up-projection starts at zero, so it starts at the identity.
+    One instance a tower serves both places of every layer. PE-RSITR's tables give the count alone, and one instance
+    that served a single place, after attention or after the MLP, would have the same: two places are our choice, as in
+    the paper. The paper starts near the identity (normal weights of standard deviation 0.01); here the up-projection
+    starts at zero, so it starts at the identity.
     """
 
     title = "Adapter"

@@ -71,8 +71,12 @@ class SideNetwork(nn.Module):
 class LST(SideMethod):
     """A side network for each frozen tower, which it only reads; 3,411,704 parameters on ViT-B/32.
 
-    Embedding = frozen embedding + up(s at CLS or EOT). The towers run without a graph: of their
-    activations only the tapped tokens, which the ladders read, are kept for the backward pass.
+    Embedding = frozen embedding + up(s at CLS or EOT). The paper and its code (ylsung/Ladder-Side-Tuning) put up(s) in
+    the place of the backbone's output: there a side network pruned out of the backbone starts near it. Ours starts at
+    random and would have to learn retrieval anew from few images, so it is added, and starts at zero-shot CLIP.
+
+    The towers run without a graph: of their activations only the tapped tokens, which the ladders read, are kept for
+    the backward pass.
 
     On ViT-B/32, with L(i, o) = i o + o and r = d / 8, the side of a tower of width d has 12 blocks of
     4 L(r, r) + L(r, 4r) + L(4r, r) + 4r, 13 projections L(d, r), 12 gates, a LayerNorm of 2r and L(r, 512)

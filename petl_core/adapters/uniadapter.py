@@ -20,6 +20,7 @@ class UniAdapterOptions:
 
     bottleneck: int = 268
     scale: float = 0.1
+    layer_norm: bool = True  # of the input, as in the released code
     shared: bool = True
 
     def __post_init__(self):
@@ -28,9 +29,9 @@ class UniAdapterOptions:
 
 
 class UnifiedBottleneck(nn.Module):
-    """For modality m of width d_m, with x zero-padded to the wider tower::
+    """For modality m of width d_m, with LN_m(x) zero-padded to the wider tower::
 
-        y = scale * up_m(relu(down(x)))                   # (B, N, d_m)
+        y = scale * up_m(relu(down(LN_m(x))))             # (B, N, d_m)
 
     Starts at y = 0. Padding the input means leaving out the columns of ``down`` that would meet zeros.
     """
@@ -38,10 +39,13 @@ class UnifiedBottleneck(nn.Module):
     def __init__(self, widths: dict[str, int], options: UniAdapterOptions):
         super().__init__()
         self.scale = options.scale
+        norm = nn.LayerNorm if options.layer_norm else nn.Identity
+        self.norms = nn.ModuleDict({m: norm(d) for m, d in widths.items()})
         self.down = down_projection(max(widths.values()), options.bottleneck)
         self.up = nn.ModuleDict({m: up_projection(options.bottleneck, d) for m, d in widths.items()})
 
     def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
+        x = self.norms[modality](x)
         h = torch.relu(linear(x, self.down.weight[:, : x.shape[-1]], self.down.bias))  # (B, N, bottleneck)
         return self.scale * self.up[modality](h)
 
@@ -49,21 +53,21 @@ class UnifiedBottleneck(nn.Module):
 class UniAdapter(Method):
     """A bottleneck beside the MLP of both towers, its down-projection shared by the modalities::
 
-        x = x + mlp(ln_2(x)) + scale * up_m(relu(down(x)))
+        x = x + mlp(ln_2(x)) + scale * up_m(relu(down(LN_m(x))))
 
     Its input is the residual stream after attention.
 
     Our reading of PE-RSITR's tables, which give only the name and 0.55M: one instance serves all layers. With
     L(i, o) = i o + o, a bottleneck of r has L(768, r) + L(r, 768) + L(r, 512) = 2,049 r + 1,280 parameters on
-    ViT-B/32; the default r = 268 gives 550,412.
+    ViT-B/32, and 2 (768 + 512) in its LayerNorms; the default r = 268 gives 552,972, and 550,412 without them.
 
-    The paper adapts BLIP, whose encoders are equally wide and feed a cross-modal one. CLIP's differ in width,
-    hence the padding, and nothing would pass through a cross-modal up-projection. The LayerNorm that the
-    released code has before ``down`` is left out; the visual up-projection starts at zero as the textual one.
+    The paper adapts BLIP, whose encoders are equally wide and feed a cross-modal one. CLIP's differ in width, hence the
+    padding and a LayerNorm for each modality, where the released code (RERV/UniAdapter) has one; and nothing would pass
+    through a cross-modal up-projection. The visual up-projection starts at zero as the textual one.
     """
 
     title = "UniAdapter"
-    parameter_count = 550_412
+    parameter_count = 552_972
     Options = UniAdapterOptions
 
     def __init__(self, clip: nn.Module, options: UniAdapterOptions):

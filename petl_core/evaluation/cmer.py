@@ -1,12 +1,18 @@
-"""CMER (arXiv:2501.10638) by its parts: what the runs of a study switch on."""
+"""CMER (arXiv:2501.10638) by its parts: what the runs of a study switch on, and the controls of its focus."""
 
 from petl_core.runs.folder import Run
 
+ZERO_SHOT = ("zero_shot",)
 FOCUS_ALONE = ("focus",)
 RECYCLED = ("focus", "queue")
+CONTROLS = {  # attention of the image branch, other than focus
+    ("unsuppressed",): "attention, nothing suppressed",
+    ("uniform",): "uniform attention",
+    ("none",): "no patches",
+}
 PART_NAMES = {
-    ("zero_shot",): "Zero-shot CLIP",
-    ("without_focus",): "without focus",
+    ZERO_SHOT: "Zero-shot CLIP",
+    **CONTROLS,
     FOCUS_ALONE: "Focus-Adapter",
     RECYCLED: "+ recycled negatives",
     ("focus", "scene_labels"): "+ scene labels",
@@ -15,11 +21,12 @@ PART_NAMES = {
 
 
 def added_parts(run: Run) -> tuple[str, ...]:
-    """What a run adds to the Focus-Adapter, or takes from it: a key of ``PART_NAMES``."""
+    """What a run adds to the Focus-Adapter, or what stands in its place: a key of ``PART_NAMES``."""
     config = run.config
     if not config.epochs:
-        return ("zero_shot",)
-    if not config.method_options.get("focus", True):
-        return ("without_focus",)
+        return ZERO_SHOT
+    attention = config.method_options.get("attention", "focus")
+    if attention != "focus":
+        return (attention,)
     added = {"queue": config.queue_size > 0, "scene_labels": config.scene_probability > 0}
     return ("focus", *(part for part, is_added in added.items() if is_added))

@@ -1,11 +1,11 @@
-"""What a training step costs: trained parameters, bytes kept for the backward pass, device memory, images per second.
+"""What a training step costs: trained parameters, bytes kept for the backward pass, all memory, images per second.
 
 Batches are made here, so nothing but a backbone is needed: weights and pixels are random, which changes neither bytes
 nor times, and captions are of the usual length.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -94,9 +94,11 @@ def measure_training_steps(
 
     Returns:
         One row a subject: ``subject`` (its key), ``title``, trained ``parameters`` (without ``logit_scale``),
-        ``backward_mib`` (:func:`petl_core.measuring.saved_bytes`), ``peak_device_mib`` (weights, gradients and
-        optimiser included; NaN on a CPU), ``images_per_second`` (at the median step), ``seconds`` and ``seconds_iqr``
-        of a step, and ``*_vs_full`` and ``*_vs_mrs``, ratios to full fine-tuning and MRS-Adapter (NaN without them).
+        ``backward_mib`` (:func:`petl_core.measuring.saved_bytes`), ``training_mib`` (that, all weights, and gradients
+        and Adam's two moments of what is trained), ``peak_device_mib`` (the same as a GPU saw it, with what lives for a
+        moment; NaN on a CPU), ``images_per_second`` (at the median step), ``seconds`` and ``seconds_iqr`` of a step,
+        and ``kept_vs_*``, ``memory_vs_*`` and ``throughput_vs_*``, ratios of backward_mib, training_mib and
+        images_per_second to those of full fine-tuning and of MRS-Adapter (NaN without them).
 
     Raises:
         ConfigError: two subjects of one key, a batch without negatives, or no round.
@@ -129,6 +131,7 @@ def readable_costs(frame: pd.DataFrame) -> pd.DataFrame:
         "Method": frame["title"],
         "Trained parameters": frame["parameters"].map("{:,}".format),
         "Kept (MiB)": frame["backward_mib"].map("{:,.1f}".format),
+        "In all (MiB)": frame["training_mib"].map("{:,.1f}".format),
         "Peak on the GPU (MiB)": frame["peak_device_mib"].map("{:,.0f}".format),
         "Images per second": frame["images_per_second"].map("{:,.1f}".format),
         "Step (s)": frame["seconds"].map("{:.3g}".format),
@@ -136,7 +139,8 @@ def readable_costs(frame: pd.DataFrame) -> pd.DataFrame:
     }
     for reference in REFERENCES:
         title = METHODS[reference].title
-        columns[f"Kept / {title}"] = frame[f"memory_vs_{reference}"].map("{:.3f}".format)
+        columns[f"Kept / {title}"] = frame[f"kept_vs_{reference}"].map("{:.3f}".format)
+        columns[f"In all / {title}"] = frame[f"memory_vs_{reference}"].map("{:.2f}".format)
         columns[f"Throughput / {title}"] = frame[f"throughput_vs_{reference}"].map("{:.2f}".format)
     table = pd.DataFrame(columns).replace("nan", "–")
     return table.loc[:, (table != "–").any()]
@@ -164,11 +168,15 @@ class _Trial:
         self.optimizer = torch.optim.Adam(trained, lr=1e-5) if trained else None
 
     def counts(self) -> dict:
-        """What is counted, not timed: trained parameters and MiB kept for the backward pass."""
-        in_memory_anyway = (*self.model.parameters(), *self.model.buffers(), self.images, self.tokens)
+        """What is counted, not timed: trained parameters, MiB kept for the backward pass, MiB that training holds."""
+        weights = (*self.model.parameters(), *self.model.buffers())
+        kept = saved_bytes(self._loss, (*weights, self.images, self.tokens))
+        # A gradient and Adam's two moments stand beside each trained weight.
+        held = _bytes(weights) + 3 * _bytes(self.model.trainable().values())
         return {
             "parameters": self.model.trainable_count(),
-            "backward_mib": saved_bytes(self._loss, in_memory_anyway) / MIB,
+            "backward_mib": kept / MIB,
+            "training_mib": (held + kept) / MIB,
         }
 
     def seconds(self, steps: int) -> list[float]:
@@ -211,6 +219,10 @@ def _small_backbone() -> backbone.Backbone:
     return backbone.Backbone(clip, preprocess, open_clip.get_tokenizer("ViT-B-32"))
 
 
+def _bytes(tensors: Iterable[torch.Tensor]) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def _times(seconds: list[float], batch_size: int) -> dict:
     low, median, high = np.percentile(seconds, [25, 50, 75])
     return {"images_per_second": batch_size / median, "seconds": median, "seconds_iqr": high - low}
@@ -220,6 +232,7 @@ def _with_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     by_subject = frame.set_index("subject")
     for name in REFERENCES:
         reference = by_subject.reindex([name]).iloc[0]  # NaN where it was not measured
-        frame[f"memory_vs_{name}"] = frame["backward_mib"] / reference["backward_mib"]
+        frame[f"kept_vs_{name}"] = frame["backward_mib"] / reference["backward_mib"]
+        frame[f"memory_vs_{name}"] = frame["training_mib"] / reference["training_mib"]
         frame[f"throughput_vs_{name}"] = frame["images_per_second"] / reference["images_per_second"]
     return frame

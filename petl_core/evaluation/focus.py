@@ -1,13 +1,25 @@
-"""Whether a Focus-Adapter looks at the small targets: its weights on them and on the background, by layer."""
+"""Whether a Focus-Adapter looks at the small targets, and whether that helps to find them.
+
+Its weights on targets and on the background, by layer; and a test of its own, with captions that speak of the small
+things that stand apart in an image and of nothing else. Both are for drawn data sets, which know where what is.
+"""
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from petl_core import retrieval
 from petl_core.data import read_image
+from petl_core.retrieval.ranks import KS
+from petl_core.runs.folder import Run
+
+CAPTIONS = "target_captions.csv"
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image file
 
@@ -15,11 +27,68 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image
 def target_boxes(folder: str | Path) -> dict[str, list[Box]]:
     """Boxes of the small targets by image file name, from the ``targets.csv`` of a drawn data set's folder."""
     boxes: dict[str, list[Box]] = {}
-    with open(Path(folder) / "targets.csv", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            box = float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])
-            boxes.setdefault(row["filename"], []).append(box)
+    for row in _rows(Path(folder) / "targets.csv"):
+        box = float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])
+        boxes.setdefault(row["filename"], []).append(box)
     return boxes
+
+
+@dataclass(frozen=True)
+class TargetQueries:
+    """Q distinct captions about small targets, and which of N images each is true of."""
+
+    captions: tuple[str, ...]  # (Q,)
+    relevant: np.ndarray  # (Q, N) bool
+
+
+def target_queries(folder: str | Path, images: Sequence[Path]) -> TargetQueries:
+    """The captions of ``target_captions.csv``, each once, in a drawn data set's folder.
+
+    A caption says noun, colour and count. It is true of every image that shows exactly as many small targets of that
+    noun and colour, whether they stand apart there or not: an image with two red cars in a row matches "two red cars".
+    """
+    folder = Path(folder)
+    described = {(row["noun"], row["colour"], int(row["count"])): row["caption"] for row in _rows(folder / CAPTIONS)}
+    shown: dict[str, set[tuple[str, str, int]]] = {}
+    counts = Counter((row["filename"], row["noun"], row["colour"]) for row in _rows(folder / "targets.csv"))
+    for (name, noun, colour), count in counts.items():
+        shown.setdefault(name, set()).add((noun, colour, count))
+    relevant = [[target in shown.get(Path(path).name, ()) for path in images] for target in described]
+    return TargetQueries(tuple(described.values()), np.array(relevant))
+
+
+@dataclass(frozen=True)
+class TargetTest(Run):
+    """A finished run by its test with :class:`TargetQueries`."""
+
+    hits: np.ndarray
+
+    @property
+    def test_hits(self) -> np.ndarray:
+        return self.hits
+
+
+def query_hits(scores: ArrayLike, relevant: np.ndarray) -> np.ndarray:
+    """A table of queries for what compares tables of images (:func:`petl_core.retrieval.per_image_hits`).
+
+    Args:
+        scores: (Q, N) of queries and images; constant ones give the hits of a random order.
+        relevant: (Q, N) bool.
+
+    Returns:
+        (Q, 7): hits at 1, 5 and 10, twice, and 1. So text-to-image recalls are the share of queries with a relevant
+        image among the first, ties as in :mod:`petl_core.retrieval`; ``mr`` is the mean of the three; and what is
+        resampled are queries.
+    """
+    ranking = retrieval.rank(scores, relevant)
+    hits = [ranking.hits(k) for k in KS]
+    return np.column_stack([*hits, *hits, np.ones(len(relevant))])
+
+
+def readable_recalls(table: pd.DataFrame) -> pd.DataFrame:
+    """A readable summary (:mod:`petl_core.evaluation.comparison`) of :class:`TargetTest` without what stands twice."""
+    kept = table.drop(columns=[column for column in table if column.startswith("I→T")])
+    return kept.rename(columns={"mR": "Mean"})
 
 
 def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[Box]]) -> pd.DataFrame:
@@ -47,11 +116,21 @@ def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list
 
 
 def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
-    """A frame of :func:`target_focus` as means over images: Layer, Target, Background, Difference, 95% interval."""
+    """Frames of :func:`target_focus`, one a seed, as means over seeds and images.
+
+    Args:
+        focus: with a column ``seed``.
+
+    Returns:
+        A row a layer: Layer, Target, Background, Difference, 95% interval (of the difference, over images), and
+        Seeds above, how many seeds pass targets more than background on average.
+    """
+    differences = focus.assign(difference=focus["target"] - focus["background"])
     rows = []
-    for layer, part in focus.groupby("layer"):
-        difference = part["target"] - part["background"]
+    for layer, part in differences.groupby("layer"):
+        difference = part.groupby("image")["difference"].mean()
         margin = 1.96 * difference.sem()
+        of_seeds = part.groupby("seed")["difference"].mean()
         rows.append(
             {
                 "Layer": layer,
@@ -59,9 +138,15 @@ def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
                 "Background": part["background"].mean(),
                 "Difference": difference.mean(),
                 "95% interval": f"[{difference.mean() - margin:+.3f}, {difference.mean() + margin:+.3f}]",
+                "Seeds above": f"{(of_seeds > 0).sum()} of {len(of_seeds)}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _patches_with_centres(boxes: Sequence[Box], side: int, grid: tuple[int, ...]) -> np.ndarray:

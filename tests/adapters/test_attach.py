@@ -96,6 +96,7 @@ def test_options_are_filled_with_defaults():
         ("focus", {"reduction": 0}),
         ("focus", {"reduction": 129}),
         ("focus", {"text": 1}),
+        ("focus", {"attention": "mean"}),
         ("focus", {"scale": 2}),
     ],
 )

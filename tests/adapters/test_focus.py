@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
 from petl_core import adapters
-from petl_core.adapters.focus import FocusLayer, query_and_keys
+from petl_core.adapters.focus import ATTENTIONS, FocusLayer, query_and_keys
 from petl_core.adapters.taps import tapped
 from petl_core.backbone import trim
 from petl_core.validation import ConfigError
@@ -67,33 +67,38 @@ def step(model, images, tokens):
     optimizer.step()
 
 
-def by_hand(branch: nn.Module, embedding: torch.Tensor, states: list, query: int, keys: list[int]) -> torch.Tensor:
+def by_hand(branch: nn.Module, attention: str, embedding: torch.Tensor, states: list, query: int, keys: list[int]):
     """One sample's embedding (d,), token by token; ``states`` are T tensors (N, width)."""
     n = len(states[0])
     s = [torch.zeros(branch.up.in_features)] * n
     for alpha, down, layer, h in zip(branch.gates, branch.downs, branch.layers, states, strict=True):
         mu = 1 / (1 + math.exp(-alpha))
         s = [mu * s[i] + (1 - mu) * down(layer_norm(h[i], h[i].shape)) for i in range(n)]
-        q = layer.query(s[query])
-        scores = torch.stack([q @ layer.key(s[i]) for i in keys]) / len(q) ** 0.5
-        a = (scores.exp() / scores.exp().sum()).tolist()
-        if layer.focus:
+        if attention in ("focus", "unsuppressed"):
+            q = layer.query(s[query])
+            scores = torch.stack([q @ layer.key(s[i]) for i in keys]) / len(q) ** 0.5
+            a = (scores.exp() / scores.exp().sum()).tolist()
+        else:
+            a = [1 / len(keys)] * len(keys)
+        if attention == "focus":
             for weight, i in zip(a, keys, strict=True):
                 s[i] = min(1.0, len(keys) * weight) * s[i]
-        s[query] = s[query] + sum(weight * layer.value(s[i]) for weight, i in zip(a, keys, strict=True))
+        if attention != "none":
+            s[query] = s[query] + sum(weight * layer.value(s[i]) for weight, i in zip(a, keys, strict=True))
         s = [x + layer.narrow(gelu(layer.widen(x))) for x in s]
     return embedding + branch.up(s[query])
 
 
-@pytest.mark.parametrize("focus", [True, False])
+@pytest.mark.parametrize("attention", ATTENTIONS)
 @torch.no_grad()
-def test_image_branch_is_its_plain_loop(backbone, images, focus):
+def test_image_branch_is_its_plain_loop(backbone, images, attention):
     frozen = copy.deepcopy(backbone.clip)
-    model = moved_far(adapters.attach(backbone, "focus", focus=focus, taps=2))
+    model = moved_far(adapters.attach(backbone, "focus", attention=attention, taps=2))
     with tapped(frozen.visual, [0, 2]) as states:
         embeddings = frozen.encode_image(images)
     expected = [
-        by_hand(model.method.image, embeddings[b], [h[b] for h in states], 0, list(range(1, 17))) for b in range(6)
+        by_hand(model.method.image, attention, embeddings[b], [h[b] for h in states], 0, list(range(1, 17)))
+        for b in range(6)
     ]
     torch.testing.assert_close(model.encode_image(images), torch.stack(expected), rtol=1e-4, atol=1e-4)
 
@@ -102,18 +107,18 @@ def test_image_branch_is_its_plain_loop(backbone, images, focus):
 def test_text_branch_is_its_plain_loop(backbone, tokens):
     frozen = copy.deepcopy(backbone.clip)
     model = moved_far(adapters.attach(backbone, "focus"))
-    assert not any(layer.focus for layer in model.method.text.layers)
     with tapped(frozen.text, [0, 1]) as states:
         embeddings = frozen.encode_text(tokens)
     expected = []
     for b, caption in enumerate(tokens):
         eot = int(caption.argmax())
-        expected.append(by_hand(model.method.text, embeddings[b], [h[b] for h in states], eot, list(range(eot))))
+        states_of = [h[b] for h in states]
+        expected.append(by_hand(model.method.text, "unsuppressed", embeddings[b], states_of, eot, list(range(eot))))
     torch.testing.assert_close(model.encode_text(trim(tokens)), torch.stack(expected), rtol=1e-4, atol=1e-4)
 
 
 def test_patches_attended_below_average_stand_back_and_the_others_pass():
-    layer = FocusLayer(4, focus=True).requires_grad_(False)
+    layer = FocusLayer(4, "focus").requires_grad_(False)
     for projection in (layer.query, layer.key):
         nn.init.eye_(projection.weight)
     s = torch.zeros(1, 4, 4)

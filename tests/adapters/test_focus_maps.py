@@ -29,7 +29,7 @@ def test_maps_lie_on_the_patch_grid():
     maps = focus_maps(model, torch.randn(2, 3, 32, 48))
     assert maps.shape == (2, 3, 4, 6)
     assert 0 <= maps.min() < 0.99 and maps.max() == 1
-    plain = randomise(attach(tiny_clip(), "focus", focus=False))
+    plain = randomise(attach(tiny_clip(), "focus", attention="unsuppressed"))
     assert (focus_maps(plain, torch.randn(2, 3, 32, 32)) == 1).all()
     with pytest.raises(ConfigError, match="'mrs'"):
         focus_maps(attach(tiny_clip(), "mrs"), torch.randn(2, 3, 32, 32))

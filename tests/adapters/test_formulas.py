@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from small_clips import moved
 from torch import nn
-from torch.nn.functional import gelu, linear
+from torch.nn.functional import gelu, layer_norm, linear
 
 from petl_core import adapters
 from petl_core.adapters.mrs import MRSBottleneck, MRSOptions
@@ -75,6 +75,7 @@ def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, mod
 
     def beside(_, x):
         w = weights[1]
+        x = layer_norm(x, x.shape[-1:], w[f"norms.{modality}.weight"], w[f"norms.{modality}.bias"])
         padded = nn.functional.pad(x, (0, w["down.weight"].shape[1] - x.shape[-1]))
         z = torch.relu(linear(padded, w["down.weight"], w["down.bias"]))
         return 0.1 * linear(z, w[f"up.{modality}.weight"], w[f"up.{modality}.bias"])

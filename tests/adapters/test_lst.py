@@ -6,7 +6,6 @@ from small_clips import moved
 from torch import nn
 
 from petl_core import adapters
-from petl_core.adapters.towers import token_dropout
 from petl_core.backbone import trim
 
 
@@ -61,13 +60,3 @@ def test_lst_runs_no_frozen_block_with_a_graph(backbone, images, tokens):
     loss = model.encode_image(images).sum() + model.encode_text(tokens).sum()
     assert graphs == [False] * 5
     assert loss.requires_grad
-
-
-def test_lst_sees_the_token_dropout_of_a_second_view(backbone, images, tokens):
-    model = moved(adapters.attach(backbone, "lst"))
-    seen = []
-    model.method.sides["visual"].down_input.register_forward_hook(lambda _, args, __: seen.append(args[0]))
-    with torch.no_grad(), token_dropout(model.clip, 0.5):
-        model.encode_image(images)
-    assert 0.4 < (seen[0] == 0).float().mean() < 0.6
-    assert len(model.clip.visual.transformer.resblocks[0]._forward_pre_hooks) == 0

@@ -35,7 +35,7 @@ def test_the_backbone_is_as_large_as_published():
 CONVOLUTION = 64 * 64 * 9 + 64
 HOULSBY = L(768, 64) + L(64, 768) + L(512, 64) + L(64, 512)
 CROSS_MODAL = L(768, 64) + L(64, 736) + L(512, 64) + L(64, 480) + L(64, 32)
-UNIADAPTER = L(768, 268) + L(268, 768) + L(268, 512)
+UNIADAPTER = L(768, 268) + L(268, 768) + L(268, 512) + 2 * (768 + 512)
 MRS = L(768, 64) + L(64, 704) + L(512, 64) + L(64, 448) + L(64, 64)
 
 
@@ -72,6 +72,7 @@ def focus_branch(d: int, embedding: int) -> int:
         ("cross_modal", {"shared": False}, 24 * CROSS_MODAL),
         ("uniadapter", {}, UNIADAPTER),
         ("uniadapter", {"shared": False}, 12 * UNIADAPTER),
+        ("uniadapter", {"layer_norm": False}, 550_412),
         ("mrs", {}, MRS),
         ("mrs", {"shared": False}, 12 * MRS),
         ("lora", {}, 12 * 2 * 2 * 4 * (768 + 512)),
@@ -80,7 +81,9 @@ def focus_branch(d: int, embedding: int) -> int:
         ("lst", {"reduction": 4}, lst_side(768, 192, 12, 512) + lst_side(512, 128, 12, 512)),
         ("focus", {}, focus_branch(768, 512) + focus_branch(512, 512)),
         ("focus", {"text": False}, 881_414),
-        ("focus", {"focus": False}, 1_284_876),
+        ("focus", {"attention": "unsuppressed"}, 1_284_876),
+        ("focus", {"attention": "uniform"}, 1_284_876 - 6 * 2 * 96 * 96),
+        ("focus", {"attention": "none"}, 1_284_876 - 6 * 3 * 96 * 96),
     ],
 )
 def test_counts_on_vit_b_32_are_their_arithmetic(name, options, expected):
@@ -116,7 +119,7 @@ def test_counts_on_vit_l_14_are_their_arithmetic(name, expected):
         ("convpass", 136_064),
         ("adaptformer", 165_248),
         ("cross_modal", 163_168),
-        ("uniadapter", 550_412),
+        ("uniadapter", 552_972),
         ("mrs", 161_088),
         ("lora", 245_760),
         ("bitfit", 171_008),

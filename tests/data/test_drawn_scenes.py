@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import Mock
 
 import drawn_scenes
 import numpy as np
@@ -64,6 +65,36 @@ def test_targets_lie_inside_their_images(folder):
         x0, y0, x1, y1 = (float(row[k]) for k in ("x0", "y0", "x1", "y1"))
         assert 0 <= x0 < x1 <= 32 and 0 <= y0 < y1 <= 32
         assert row["colour"] in COLOURS[row["noun"]]
+
+
+def test_captions_of_small_targets_say_what_stands_apart_in_the_test_images(folder):
+    """And are true of the boxes."""
+    domain = json.loads((folder / "scenes.json").read_text())["domain"]
+    with open(folder / "target_captions.csv", encoding="utf-8") as file:
+        captions = {row["filename"]: row for row in csv.DictReader(file)}
+    with open(folder / "targets.csv", encoding="utf-8") as file:
+        drawn = Counter((row["filename"], row["noun"], row["colour"]) for row in csv.DictReader(file))
+    test = lines(folder / "test_filename.txt")[::5]
+    apart = [dataset.sketch(index, "test", domain, SMALL["seed"])[0].extra for index in range(len(test))]
+    assert list(captions) == [name for name, extra in zip(test, apart, strict=True) if extra]
+    for name, row in captions.items():
+        assert drawn[name, row["noun"], row["colour"]] == int(row["count"]) in (1, 2)
+        said = row["caption"].split(" of ")[1].split()
+        assert said[0] == ("two" if row["count"] == "2" else "an" if row["colour"] == "orange" else "a")
+        assert said[1] == row["colour"]
+        assert " ".join(said[2:]) == (PLURALS.get(row["noun"], f"{row['noun']}s") if said[0] == "two" else row["noun"])
+
+
+def test_a_folder_from_before_gets_its_captions_of_small_targets_and_no_other_change(folder, monkeypatch):
+    domain = json.loads((folder / "scenes.json").read_text())["domain"]
+    before = digests(folder)
+    (folder / "target_captions.csv").unlink()
+    with monkeypatch.context() as patch:  # where nothing may be written, the folder is as good as it was
+        patch.setattr(dataset.os, "replace", Mock(side_effect=PermissionError))
+        drawn_scenes.write(folder.parent, "toy", domain=domain, **SMALL)
+    assert digests(folder).keys() == before.keys() - {"target_captions.csv"}
+    drawn_scenes.write(folder.parent, "toy", domain=domain, **SMALL)
+    assert digests(folder) == before
 
 
 def test_same_bytes_for_a_seed_in_any_number_of_processes(folder, tmp_path, monkeypatch):

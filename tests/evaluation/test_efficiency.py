@@ -32,11 +32,22 @@ def test_the_deeper_the_gradient_the_more_is_kept(by_subject):
     assert kept["focus_cached"] == kept["focus"]
 
 
+def test_training_holds_weights_gradients_moments_and_what_is_kept(by_subject):
+    clip = efficiency._small_backbone().clip
+    buffers = sum(buffer.numel() * buffer.element_size() for buffer in clip.buffers())
+    backbone = sum(p.numel() for p in clip.parameters())
+    for subject, own in (("zero_shot", 0), ("full", 0), ("focus", by_subject.loc["focus", "parameters"])):
+        numbers = backbone + own + 3 * by_subject.loc[subject, "parameters"]  # 4 bytes each
+        expected = (4 * numbers + buffers) / 2**20 + by_subject.loc[subject, "backward_mib"]
+        assert by_subject.loc[subject, "training_mib"] == pytest.approx(expected)
+
+
 def test_ratios_refer_to_full_fine_tuning_and_mrs(by_subject):
-    kept = by_subject["backward_mib"]
-    assert by_subject.loc["focus", "memory_vs_mrs"] == kept["focus"] / kept["mrs"]
-    assert by_subject.loc["mrs", ["memory_vs_mrs", "throughput_vs_mrs"]].eq(1).all()
-    assert by_subject.loc["full", ["memory_vs_full", "throughput_vs_full"]].eq(1).all()
+    kept, held = by_subject["backward_mib"], by_subject["training_mib"]
+    assert by_subject.loc["focus", "kept_vs_mrs"] == kept["focus"] / kept["mrs"]
+    assert by_subject.loc["focus", "memory_vs_mrs"] == held["focus"] / held["mrs"]
+    for name in ("mrs", "full"):
+        assert by_subject.loc[name, [f"kept_vs_{name}", f"memory_vs_{name}", f"throughput_vs_{name}"]].eq(1).all()
     assert by_subject["peak_device_mib"].isna().all()
 
 

@@ -48,7 +48,7 @@ def test_lines_show_every_point_and_what_has_none_as_a_reference(queue_runs):
 
 def test_rows_show_every_combination(tmp_path):
     runs = [fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)] + [
-        fake_run(tmp_path, 0.5, w_image=weight, contrast=contrast, mask_false_negatives=mask)
+        fake_run(tmp_path, 0.5, w_image=weight, w_text=1.0, contrast=contrast, mask_false_negatives=mask)
         for weight in (1.0, 0.0)
         for contrast in ("infonce", "triplet")
         for mask in (False, True)
