@@ -28,7 +28,7 @@ class Ablation:
 
     Args:
         runs: finished ones, on one data set.
-        factors: fields of RunConfig, options of the method, "terms" or "queries".
+        factors: fields of RunConfig, options of the method, "terms", "labels" or "queries".
         failed: runs that were asked for and are missing; captions name them.
 
     Raises:
@@ -104,9 +104,9 @@ class Ablation:
             for factor in self.factors
         }
         first = columns[factor_title(self.factors[0])]
-        for i, key in enumerate(self.table["key"]):
-            if self.table.loc[i, list(self.factors)].isna().all():  # untrained, as a rule: it has but its name
-                first[i] = self.names[key]
+        for i, group in enumerate(self.groups):
+            if self.table[self.factors[0]].isna()[i] and not group.is_trained:  # it has but its name
+                first[i] = describe(group.first)
         metrics = comparison.readable_summary(self.table, self.names).drop(columns="Method")
         return pd.concat([pd.DataFrame(columns), metrics], axis=1)
 
@@ -125,7 +125,7 @@ class Ablation:
 
     def _name(self, run: Run) -> str:
         """Words stand for themselves, numbers follow their factor, a switch is named where it is on."""
-        parts = []
+        parts = [] if run.config.epochs else [describe(run)]
         for factor in self.factors:
             value = factor_value(run, factor)
             if isinstance(value, bool):

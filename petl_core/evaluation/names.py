@@ -20,7 +20,31 @@ METRICS = {
 }
 HMMC_TERMS = {"cross": "image–text", "image": "image–image", "text": "text–text"}
 CONTRASTS = {"infonce": "InfoNCE", "triplet": "triplet"}
-QUERY_MODES = {"none": "no label", "predicted": "predicted label", "oracle": "oracle label (LEAK)"}
+# What a test knows of scene classes: modes of petl_core.runs.scene_tests, and the plain test.
+QUERY_MODES = {
+    "none": "no label",
+    "predicted": "predicted label",
+    "gallery_hard": "gallery labels known, hard filter",
+    "gallery_soft": "gallery labels known, soft prior",
+    "gallery_known": "all image labels known, soft prior",
+    "gallery_oracle": "oracle filter (LEAK)",
+    "oracle": "oracle label (LEAK)",
+}
+ASSUMED_KNOWN = {
+    "none": "nothing",
+    "predicted": "nothing",
+    "gallery_hard": "labels of gallery images",
+    "gallery_soft": "labels of gallery images",
+    "gallery_known": "labels of gallery and query images",
+    "gallery_oracle": "labels of images, and of the one that a text looks for (LEAK)",
+    "oracle": "label of the image that a text looks for (LEAK)",
+}
+LABEL_USES = {  # of scene labels in training, by fields of RunConfig
+    "scene_probability": "labels in captions ({:g})",
+    "scene_template": "as {!r}",
+    "scene_weight": "label cross-entropy ({:g})",
+    "scene_balance": "batches balanced by label",
+}
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "–"
 
@@ -43,7 +67,8 @@ def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
         return (cast(Failure, run).name,)
     if not config.epochs:
         return (config.method,)
-    return (config.method, loss_terms(config), config.contrast, config.queue_size, config.scene_probability)
+    labels = (config.scene_probability, config.scene_weight, config.scene_balance)
+    return (config.method, loss_terms(config), config.contrast, config.queue_size, *labels)
 
 
 def method_title(run: Run | Failure) -> str:
@@ -73,6 +98,10 @@ def describe(run: Run | Failure) -> str:
         parts.append(f"queue {config.queue_size}")
     if config.scene_probability:
         parts.append(f"scene labels {config.scene_probability:g}")
+    if config.scene_weight:
+        parts.append(f"scene cross-entropy {config.scene_weight:g}")
+    if config.scene_balance:
+        parts.append("balanced scenes")
     return " + ".join(parts)
 
 

@@ -1,6 +1,7 @@
 """Plots of an ablation: mR with 95 % intervals by factors; rows that have no factor are lines for reference."""
 
 from collections.abc import Callable, Hashable
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from petl_core.plots.style import (
 )
 
 STEP = 4  # points between series that would otherwise lie on each other
+ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
 SERIES = {"markersize": 4, "linewidth": 1}
 
 
@@ -36,8 +38,9 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figu
     table = ablation.table
     parts = _by_panel(ablation, panels)
     row_values, hue_values = levels(table[rows]), levels(table[hue])
+    width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
     height = 0.9 + 0.3 * max(2, len(row_values))
-    figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(TWO_COLUMNS, height))
+    figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(width, height))
     for axes, (heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[rows].notna()]
@@ -49,7 +52,8 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figu
         _draw_references(ablation, part[part[rows].isna()], axes.axvline, axes.axvspan)
         axes.set(xlabel="test mR (%)", xlim=_mr_limits(table), ylim=(max(1, len(row_values)) - 0.5, -0.5))
         axes.set_title(heading, fontsize=7)
-        axes.set_yticks(range(len(row_values)), [ablation.value_name(rows, value) for value in row_values])
+        names = [ablation.value_name(rows, value) for value in row_values]
+        axes.set_yticks(range(len(names)), names if len(parts) > 1 else [fill(name, ROW_NAME_WIDTH) for name in names])
     legend_above(figure, title_with_unit(hue))
     return figure
 
