@@ -8,7 +8,7 @@ import pandas as pd
 from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
-from petl_core.evaluation.names import describe, method_title
+from petl_core.evaluation.names import describe, method_title, setting
 from petl_core.evaluation.queue_drift import queue_drift
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
@@ -77,7 +77,7 @@ class Ablation:
 
     def figure_caption(self, subject: str) -> str:
         """Of a plot of the table."""
-        return f"{self.dataset}: test mR {subject}, 95% intervals."
+        return f"Test mR {subject}, 95% intervals, on {setting(self.runs[0])}."
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
         """Of a frame of :meth:`differences`: what is compared, what cannot be told apart, and what could have been."""

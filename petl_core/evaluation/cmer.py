@@ -5,12 +5,12 @@ from petl_core.runs.folder import Run
 ZERO_SHOT = ("zero_shot",)
 FOCUS_ALONE = ("focus",)
 RECYCLED = ("focus", "queue")
-CONTROLS = {  # attention of the image branch, other than focus
+CONTROLS: dict[tuple[str, ...], str] = {  # attention of the image branch, other than focus
     ("unsuppressed",): "attention, nothing suppressed",
     ("uniform",): "uniform attention",
     ("none",): "no patches",
 }
-PART_NAMES = {
+PART_NAMES: dict[tuple[str, ...], str] = {
     ZERO_SHOT: "Zero-shot CLIP",
     **CONTROLS,
     FOCUS_ALONE: "Focus-Adapter",

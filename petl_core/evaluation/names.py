@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar, cast
 
 from petl_core.config import RunConfig
@@ -45,8 +46,35 @@ LABEL_USES = {  # of scene labels in training, by fields of RunConfig
     "scene_weight": "label cross-entropy ({:g})",
     "scene_balance": "batches balanced by label",
 }
+DATASETS = {
+    "scenes": "drawn scenes",
+    "scenes-tiny": "a few drawn scenes",
+    "scenes-natural": "drawn ground-level scenes",
+    "scenes-natural-tiny": "a few drawn ground-level scenes",
+    "rsicd": "RSICD",
+    "rsitmd": "RSITMD",
+    "ucm": "UCM",
+}
+BACKBONES = {"embedded": "pre-trained on {twins}", "embedded-tiny": "pre-trained on a few of {twins}"}
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "–"
+
+
+def dataset_title(dataset: str) -> str:
+    """A data set in words; another than the known ones by its own name."""
+    return DATASETS.get(dataset, Path(dataset).stem)
+
+
+def setting(run: Run) -> str:
+    """What a run was trained and tested on, and its backbone, in words: captions end with it, after "on"."""
+    config = run.config
+    if config.backbone in BACKBONES:
+        drawn = config.dataset in ("scenes", "scenes-tiny")
+        twins = "their ground-level twins" if drawn else "drawn ground-level scenes"
+        size = f"{run.metrics['parameters']['backbone'] / 1e6:.1f} M parameters"
+        return f"{dataset_title(config.dataset)}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
+    weights = f" ({Path(config.pretrained).stem} weights)" if config.pretrained else ""
+    return f"{dataset_title(config.dataset)}; {Path(config.backbone).name}{weights}"
 
 
 def loss_terms(config: RunConfig) -> tuple[str, ...]:
