@@ -71,10 +71,13 @@ def fake_queues(folder: Path) -> list[Run]:
 
 
 def add_drift(run: Run) -> None:
-    """What a run with a queue tells of its drift."""
-    run.metrics["history"][-1]["drift"] = [
-        {"modality": modality, "age_from": 1, "age_to": 4, "cosine": 0.9, "count": 3} for modality in ("image", "text")
-    ]
+    """What a run with a queue tells of its drift after each epoch."""
+    for entry in run.metrics["history"][1:]:
+        entry["drift"] = [
+            {"modality": modality, "age_from": age, "age_to": 2 * age - 1, "cosine": 1 - 0.01 * age, "count": 3}
+            for modality in ("image", "text")
+            for age in (1, 2, 4)
+        ]
 
 
 def add_labelled_tests(run: Run, *modes: str) -> None:

@@ -4,12 +4,11 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from fake_runs import IMAGES, add_drift, add_labelled_tests, fake_queues, fake_run
+from fake_runs import IMAGES, add_labelled_tests, fake_queues, fake_run
 
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.labelled_queries import LabelledTest, labelled_tests
 from petl_core.plots.ablation import plot_lines, plot_rows
-from petl_core.plots.drift import plot_drift
 from petl_core.plots.outputs import Outputs
 from petl_core.plots.style import ONE_COLUMN
 
@@ -83,13 +82,6 @@ def test_tests_with_scene_classes_are_rows_that_fit_one_column(tmp_path):
     assert legend(figure) == ["without labels", "batches balanced by label"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["no label", "all image labels known,\nsoft prior", "oracle filter (LEAK)"]
-
-
-def test_drift_has_a_line_for_every_run(queue_runs):
-    for run in queue_runs[3:]:
-        add_drift(run)
-    images, texts = plot_drift(Ablation(queue_runs, QUEUE).drift(), "queue_warmup").axes
-    assert len(images.lines) == len(texts.lines) == 4
 
 
 def test_without_a_finished_queue_references_are_left(queue_runs):
