@@ -39,11 +39,12 @@ def fake_run(folder: Path, rate: float, **fields) -> Run:
         "intervals": {"strict": {metric: [score - 1, score + 1] for metric, score in scores.items()}},
         "scene_scores": {},
         "scene_test": {},
-        "parameters": {"trained": 0 if config.epochs == 0 else 1000},
+        "parameters": {"trained": 0 if config.epochs == 0 else 1000, "backbone": 7_788_545},
         "images": {"train": 80, "validation": 20, "test": IMAGES},
         "inputs": {"data": config.dataset},
         "chosen_epoch": 1 if config.epochs else 0,
         "history": [{"epoch": 0}, *epochs],
+        "selection_audit": [10.0 + epoch for epoch in range(config.epochs + 1)] if config.epochs else [],
     }
     return Run(place, config, metrics)
 
