@@ -9,7 +9,6 @@ from petl_core.data import RetrievalData
 from petl_core.data.audit import audit
 from petl_core.plots.data_audit import plot_repeats, plot_samples, plot_token_lengths
 
-
 mpl.use("agg")
 
 

@@ -35,7 +35,7 @@ def test_modalities_come_first_with_some_pairs_joined(figure):
 
 def test_the_most_frequent_scenes_are_highlighted_among_the_rest(figure):
     projected, drawn = figure
-    before, after = drawn.axes[2:]
+    _, after = drawn.axes[2:]
     names = [text.get_text() for text in after.get_legend().get_texts()]
     assert names == ["port", "pond", "park", "scene 00", "other scenes", "filled: image", "open: caption"]
     rest, *scenes = after.collections

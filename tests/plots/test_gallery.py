@@ -35,7 +35,12 @@ def frames_of(panels):
 def test_a_captions_own_image_stands_first_and_every_answer_says_what_it_is(found):
     figure = gallery.plot_text_to_image(found, [0, 2], k=3)
     assert len(figure.axes) == 2 * 5
-    assert [axes.get_title() for axes in figure.axes[1:5]] == ["own: rank 1, 0.90", "1: 0.90 ✓", "2: 0.80 =", "3: 0.70 "]
+    assert [axes.get_title() for axes in figure.axes[1:5]] == [
+        "own: rank 1, 0.90",
+        "1: 0.90 ✓",
+        "2: 0.80 =",
+        "3: 0.70 ",
+    ]
     assert frames_of(figure.axes[1:5]) == ["own", "own", "same words", "other"]
     assert [axes.get_title() for axes in figure.axes[6:8]] == ["own: rank 2, 0.80", "1: 0.90 ="]
     mpl.pyplot.close(figure)

@@ -35,9 +35,12 @@ def test_places_with_room_enough_stay_where_they_are():
 
 
 def test_labels_stand_in_the_order_of_their_points_each_with_its_marker_and_a_line_from_its_height():
-    figure, (axes, column) = plt.subplots(1, 2, sharey=True)
+    _, (axes, column) = plt.subplots(1, 2, sharey=True)
     axes.set(yscale="log", ylim=(1, 1000))
-    heights, looks = {"a": 10.0, "b": 1000.0, "c": 10.0}, {key: {"marker": mark} for key, mark in zip("abc", "osD")}
+    heights, looks = (
+        {"a": 10.0, "b": 1000.0, "c": 10.0},
+        {key: {"marker": mark} for key, mark in zip("abc", "osD", strict=True)},
+    )
     layout.label_column(column, heights, {key: f"method {key}" for key in heights}, looks)
     assert [text.get_text() for text in column.texts] == ["method a", "method b", "method c"]
     low, top, other = (text.get_position()[1] for text in column.texts)

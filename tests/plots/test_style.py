@@ -55,6 +55,6 @@ def test_a_legend_above_fits_into_the_figure(width, entries):
     style.legend_above(figure, "title")
     figure.draw_without_rendering()
     box = figure.legends[0].get_window_extent()
-    assert 0 <= box.x0 and box.x1 <= figure.bbox.width
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
     assert len(figure.legends[0].get_texts()) == len(entries)
     plt.close(figure)
