@@ -61,7 +61,7 @@ def test_what_was_not_measured_is_in_the_other_panels_alone(groups):
 
 
 def test_methods_of_like_price_stand_side_by_side_at_their_own(groups):
-    frame, figure = draw(
+    _, figure = draw(
         groups, parameters=[0, 30_000, 30_001], seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 8.0, 4.0]
     )
     figure.draw_without_rendering()
