@@ -1,12 +1,16 @@
 """Bytes against counts by hand; peaks and times are measured, and only their order is asserted."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from petl_core.adapters import attach
 from petl_core.backbone import Backbone
-from petl_core.measuring import MIB, PeakMemory, saved_bytes, seconds_of
+from petl_core.measuring import saved_bytes, seconds_of
+from petl_core.paths import ROOT
 
 FLOAT = 4
 B, D, H = 5, 7, 11
