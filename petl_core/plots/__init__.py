@@ -1,5 +1,6 @@
 """Plots: frames of numbers in, a matplotlib ``Figure`` out; and what of them is kept on disk.
 
-The look they share (style); plots by what they show (recalls, parameters, history, ablation, negatives, drift, focus);
-figures and tables as files that know where they came from (outputs), and all of them on one page (report).
+The look they share, a method's own included (style); names and markers in crowded plots (layout); plots by what they
+show (recalls, trade_offs, forest, history, tuning, ablation, negatives, drift, cost, focus, embedding_space, gallery,
+data_audit); figures and tables as files that know where they came from (outputs), and all of them on one page (report).
 """

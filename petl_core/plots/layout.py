@@ -90,7 +90,7 @@ def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
     smallest, largest = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
     margin = max(largest / smallest, 10) ** 0.07
     ticks = _ticks(smallest, largest)
-    labels = [f"{tick:g}" if tick < 1000 else f"$10^{{{np.log10(tick):.0f}}}$" for tick in ticks]
+    labels = [_tick_label(tick) for tick in ticks]
     left, none = smallest / margin, smallest / margin**2.2
     axes.set_xscale("log")
     if (values == 0).any():
@@ -103,11 +103,20 @@ def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
 
 
 def _ticks(smallest: float, largest: float) -> list[float]:
-    """Powers of ten within the values, or where these span little, their multiples too."""
-    for multiples in ((1,), (1, 3), (1, 2, 5)):
-        powers = range(int(np.floor(np.log10(smallest))), int(np.ceil(np.log10(largest))) + 1)
-        ticks = [multiple * 10.0**power for power in powers for multiple in multiples]
-        within = [tick for tick in ticks if smallest <= tick <= largest]
+    """At least three round values in a range, powers of ten before their multiples; its ends where it has none."""
+    powers = range(int(np.floor(np.log10(smallest))), int(np.ceil(np.log10(largest))) + 1)
+    within: list[float] = []
+    for multiples in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+        within = [m * 10.0**power for power in powers for m in multiples if smallest <= m * 10.0**power <= largest]
         if len(within) > 2:
-            return within
-    return within or [smallest]
+            break
+    return within or sorted({smallest, largest})
+
+
+def _tick_label(value: float) -> str:
+    """Large numbers by their power of ten."""
+    if value < 1000:
+        return f"{value:.3g}"
+    digits, power = f"{value:.2e}".split("e")
+    factor = "" if float(digits) == 1 else rf"{float(digits):g}\cdot"
+    return f"${factor}10^{{{int(power)}}}$"

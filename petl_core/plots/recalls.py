@@ -50,7 +50,9 @@ def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = T
         for value in untrained[metric]:
             axes.axvline(value, zorder=1, **REFERENCE)
         axes.set_xlabel(f"{METRICS[metric]} (%)")
-        axes.set_xlim(left=max(0, limits_with_margin(rows, metric)[0]))
+        low, high = limits_with_margin(rows, metric)
+        high = max(high, 1)  # where all is 0
+        axes.set_xlim(max(low, 0) - 0.03 * high, high)
         axes.xaxis.set_major_locator(MaxNLocator(8 if metric == "mr" else 4, steps=[1, 2, 5, 10]))
     panels[0].set_yticks(range(len(rows)), [names[key] for key in rows["key"]])
     panels[0].set_ylim(len(rows) - 0.4, -0.6)

@@ -88,7 +88,7 @@ def run_look(run: Run) -> Look:
         look["markerfacecolor"] = "white"
     if set(loss_terms(config)) != {"cross"}:
         look["markeredgecolor"] = "black"
-    if config.queue_size or config.scene_probability:
+    if config.queue_size or config.scene_probability or config.scene_weight:
         look |= {"fillstyle": "left", "markerfacecoloralt": "white"}
     return look
 

@@ -87,3 +87,19 @@ def test_a_log_axis_has_a_place_for_nothing_left_of_all_else(values):
     labels = [label.get_text() for label in axes.get_xticklabels()]
     assert (labels[0] == "0") == bool(len(none)) and len(labels) >= 1
     assert ((low <= axes.get_xticks()) & (axes.get_xticks() <= high)).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([2e3, 7.8e6], ["$10^{4}$", "$10^{5}$", "$10^{6}$"]),
+        ([2e4, 7e5], [r"$3\cdot10^{4}$", "$10^{5}$", r"$3\cdot10^{5}$"]),
+        ([0, 0.149, 166], ["0", "1", "10", "100"]),
+        ([43, 103], ["50", "60", "70", "80", "90", "100"]),
+        ([20.5, 20.6], ["20.5", "20.6"]),
+    ],
+)
+def test_ticks_are_round_and_told_as_what_they_are(values, labels):
+    _, axes = plt.subplots()
+    layout.log_places(axes, pd.Series(values, dtype=float))
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels

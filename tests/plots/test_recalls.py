@@ -69,6 +69,12 @@ def test_rows_may_keep_the_order_of_the_frame_and_be_single_runs(runs):
     assert rows_of(figure.axes[0]) == list(full_names(of_runs).values())
 
 
+def test_a_metric_that_is_zero_throughout_has_an_axis_with_room_for_it(groups, dressed):
+    frame = summary(groups).assign(i2t_r1=0.0, i2t_r1_low=0.0, i2t_r1_high=0.0)
+    low, high = plot_recalls(frame, *dressed).axes[1].get_xlim()
+    assert low < 0 and high == 1
+
+
 def test_without_zero_shot_there_is_no_line(groups, dressed):
     axes = plot_recalls(summary(groups[1:]), *dressed).axes[0]
     assert "--" not in [line.get_linestyle() for line in axes.lines]

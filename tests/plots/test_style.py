@@ -36,6 +36,7 @@ def test_a_method_that_nobody_listed_has_always_the_same_look_and_no_familys_col
         ({"w_image": 1.0, "w_text": 1.0}, {"markeredgecolor": "black"}),
         ({"queue_size": 8}, {"fillstyle": "left", "markerfacecoloralt": "white"}),
         ({"scene_probability": 0.5}, {"fillstyle": "left", "markerfacecoloralt": "white"}),
+        ({"scene_weight": 0.5}, {"fillstyle": "left", "markerfacecoloralt": "white"}),
     ],
 )
 def test_rows_of_one_method_share_its_colour_and_marker_and_differ_in_filling(tmp_path, fields, differs):
