@@ -12,6 +12,7 @@ from petl_core.evaluation.names import NO_VALUE, QUERY_MODES, describe
 from petl_core.runs.folder import Run
 
 LABEL_IN_QUERY = ("predicted", "oracle")  # modes in which the label joins the text
+LEAKS = ("oracle", "gallery_oracle")  # modes that know the label of the image that is looked for
 TRAINED_WITH = ("scene_probability", "scene_template", "scene_weight", "scene_balance")  # fields of RunConfig
 
 

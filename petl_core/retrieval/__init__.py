@@ -4,6 +4,7 @@
     ranks        tie-exact ranks, recalls, and the table of hits that each image brings
     intervals    bootstrap intervals and paired differences of such tables, over images
     over_seeds   the same over seeds and images; by itself, as it needs scipy, which training does not
+    classes, class_prediction   classes that filter or weigh a ranking, and what predicts them of embeddings
 
 Shapes: N images, M captions; ``scores`` is (N, M); ``image_of[j]`` is the image to which caption j belongs.
 """

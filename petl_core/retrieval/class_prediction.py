@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import softmax
 
 from petl_core.data.scene_labels import UNKNOWN
 
@@ -23,7 +22,9 @@ class ClassPredictor:
     def probabilities(self, embeddings: np.ndarray) -> np.ndarray:
         """(M, C) of embeddings (M, d); copies of one embedding get the same to the bit."""
         distinct, row_of = np.unique(embeddings, axis=0, return_inverse=True)
-        return softmax(distinct @ self.weights.T + self.bias, axis=1)[row_of.reshape(-1)]
+        logits = distinct @ self.weights.T + self.bias
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (odds / odds.sum(axis=1, keepdims=True))[row_of.reshape(-1)]
 
     def classes(self, embeddings: np.ndarray) -> np.ndarray:
         """(M,) the most probable class of each embedding."""

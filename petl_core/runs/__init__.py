@@ -2,6 +2,7 @@
 
 folder       what a run leaves on disk, and the schema of its metrics; without torch
 experiment   ``run(RunConfig)``: train, choose on validation, test once
+testing, scene_tests   the one look at the test split; what it may know of scene labels
 collecting   many runs, and why some are missing
 study        a section of study.yaml as notebooks and runs; without torch
 progress     what is left of a section, one line at a time

@@ -13,7 +13,8 @@ validation. CMER (arXiv 2501.10638) says that metadata shrinks the search space;
 
 Where images are the gallery, their labels are known metadata in all of the gallery modes. Where an image is the query,
 its class is predicted from its pixels, but for "gallery_known", which knows its label, too. Captions never carry one,
-but for the two oracles, which take it from the very image that is looked for: a LEAK.
+but for the two oracles, which take it from the very image that is looked for: a LEAK. The last two modes are those of
+runs that trained with labels in captions.
 
 The weight w is chosen on validation, for each direction apart. Images without a label are never filtered out and have
 the prior of a class at random.

@@ -31,9 +31,7 @@ def balanced_rows(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
     for scene in range(n_scenes):
         places, members = np.flatnonzero(scene_at == scene), images[scene_of == scene]
         turns = -(-len(places) // len(members))
-        image_at[places] = np.concatenate([members[:0], *(rng.permutation(members) for _ in range(turns))])[
-            : len(places)
-        ]
+        image_at[places] = np.concatenate([rng.permutation(members) for _ in range(turns)])[: len(places)]
 
     # A caption of each image.
     rows = np.argsort(image_of, kind="stable")
