@@ -5,7 +5,7 @@ from petl_core.runs.folder import Run
 ZERO_SHOT = ("zero_shot",)
 FOCUS_ALONE = ("focus",)
 RECYCLED = ("focus", "queue")
-CONTROLS = {  # attention of the image branch, other than focus
+CONTROLS: dict[tuple[str, ...], str] = {  # attention of the image branch, other than focus
     ("unsuppressed",): "attention, nothing suppressed",
     ("uniform",): "uniform attention",
     ("none",): "no patches",
