@@ -82,6 +82,21 @@ def infonce_to_queue(
     return cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
 
 
+# A batch and classes: every other class is a negative.
+
+
+def class_cross_entropy(
+    embeddings: torch.Tensor, prompts: torch.Tensor, classes: torch.Tensor, temperature: float | torch.Tensor = 0.07
+) -> torch.Tensor:
+    """Cross-entropy of embeddings (B, d) against class prompts (C, d), averaged over those of known class.
+
+    ``classes`` (B,) are indices of prompts; those below 0 are unknown and do not count. Without any, the loss is 0.
+    """
+    known = classes >= 0
+    logits = embeddings[known] @ prompts.T / temperature
+    return cross_entropy(logits, classes[known], reduction="sum") / known.sum().clamp(min=1)
+
+
 # The loss of PE-RSITR.
 
 

@@ -38,6 +38,7 @@ def fake_run(folder: Path, rate: float, **fields) -> Run:
         "scores": {"strict": scores},
         "intervals": {"strict": {metric: [score - 1, score + 1] for metric, score in scores.items()}},
         "scene_scores": {},
+        "scene_test": {},
         "parameters": {"trained": 0 if config.epochs == 0 else 1000},
         "images": {"train": 80, "validation": 20, "test": IMAGES},
         "inputs": {"data": config.dataset},
@@ -74,3 +75,16 @@ def add_drift(run: Run) -> None:
     run.metrics["history"][-1]["drift"] = [
         {"modality": modality, "age_from": 1, "age_to": 4, "cosine": 0.9, "count": 3} for modality in ("image", "text")
     ]
+
+
+def add_labelled_tests(run: Run, *modes: str) -> None:
+    """What a run leaves of tests with scene classes, in which everything was found."""
+    run.metrics["scene_test"] = {
+        "classes": ["pond", "river"],
+        "predictor": {"text": "logistic regression", "image": "class prompts"},
+        "accuracy": {"text": 97.5, "image": None},
+        "prior_weights": {"gallery_soft": {"i2t": 0.0, "t2i": 0.1}},
+    }
+    for mode in modes:
+        np.save(run.folder / f"test_hits_{mode}.npy", np.tile([1.0] * 3 + [2.0] * 4, (IMAGES, 1)))
+        run.metrics["scene_scores"][mode] = {"strict": {"mr": 100.0}}

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch.nn.functional import normalize
 
 from petl_core import losses
-from petl_core.losses import false_negatives, hmmc, infonce, triplet, views_needed
+from petl_core.losses import class_cross_entropy, false_negatives, hmmc, infonce, triplet, views_needed
 
 
 def embeddings(count: int, seed: int, size: int = 4) -> list[torch.Tensor]:
@@ -45,6 +45,20 @@ def test_contrasts_equal_their_definition_written_as_loops(size, seed, margin, m
     exclude = torch.rand(size, size, generator=torch.Generator().manual_seed(seed)) < (0.4 if masked else 0)
     assert triplet(a, b, exclude, margin).item() == pytest.approx(triplet_by_loops(a, b, exclude, margin), abs=1e-4)
     assert infonce(a, b, exclude, 0.1).item() == pytest.approx(infonce_by_loops(a, b, exclude, 0.1), abs=1e-4)
+
+
+@given(st.integers(1, 7), st.integers(0, 1000), st.floats(0.05, 1))
+def test_class_cross_entropy_equals_its_definition_written_as_loops(size, seed, temperature):
+    rows, prompts = embeddings(1, seed, size)[0], embeddings(1, seed + 1, 3)[0]
+    classes = torch.randint(-1, 3, (size,), generator=torch.Generator().manual_seed(seed))
+    similarity = (rows @ prompts.T / temperature).tolist()
+    losses_of_known = [
+        math.log(sum(math.exp(value) for value in similarity[i])) - similarity[i][label]
+        for i, label in enumerate(classes.tolist())
+        if label >= 0
+    ]
+    expected = sum(losses_of_known) / max(1, len(losses_of_known))
+    assert class_cross_entropy(rows, prompts, classes, temperature).item() == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.parametrize("contrast", [triplet, infonce])

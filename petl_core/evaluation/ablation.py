@@ -8,7 +8,7 @@ import pandas as pd
 from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
-from petl_core.evaluation.names import describe, method_title
+from petl_core.evaluation.names import describe, method_title, setting
 from petl_core.evaluation.queue_drift import queue_drift
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
@@ -28,7 +28,7 @@ class Ablation:
 
     Args:
         runs: finished ones, on one data set.
-        factors: fields of RunConfig, options of the method, "terms" or "queries".
+        factors: fields of RunConfig, options of the method, "terms", "labels" or "queries".
         failed: runs that were asked for and are missing; captions name them.
 
     Raises:
@@ -77,7 +77,7 @@ class Ablation:
 
     def figure_caption(self, subject: str) -> str:
         """Of a plot of the table."""
-        return f"{self.dataset}: test mR {subject}, 95% intervals."
+        return f"Test mR {subject}, 95% intervals, on {setting(self.runs[0])}."
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
         """Of a frame of :meth:`differences`: what is compared, what cannot be told apart, and what could have been."""
@@ -104,9 +104,9 @@ class Ablation:
             for factor in self.factors
         }
         first = columns[factor_title(self.factors[0])]
-        for i, key in enumerate(self.table["key"]):
-            if self.table.loc[i, list(self.factors)].isna().all():  # untrained, as a rule: it has but its name
-                first[i] = self.names[key]
+        for i, group in enumerate(self.groups):
+            if self.table[self.factors[0]].isna()[i] and not group.is_trained:  # it has but its name
+                first[i] = describe(group.first)
         metrics = comparison.readable_summary(self.table, self.names).drop(columns="Method")
         return pd.concat([pd.DataFrame(columns), metrics], axis=1)
 
@@ -125,7 +125,7 @@ class Ablation:
 
     def _name(self, run: Run) -> str:
         """Words stand for themselves, numbers follow their factor, a switch is named where it is on."""
-        parts = []
+        parts = [] if run.config.epochs else [describe(run)]
         for factor in self.factors:
             value = factor_value(run, factor)
             if isinstance(value, bool):

@@ -10,7 +10,7 @@ CONTROLS: dict[tuple[str, ...], str] = {  # attention of the image branch, other
     ("uniform",): "uniform attention",
     ("none",): "no patches",
 }
-PART_NAMES = {
+PART_NAMES: dict[tuple[str, ...], str] = {
     ZERO_SHOT: "Zero-shot CLIP",
     **CONTROLS,
     FOCUS_ALONE: "Focus-Adapter",

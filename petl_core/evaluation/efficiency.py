@@ -68,8 +68,12 @@ class Subject:
 
 
 SUBJECTS = (
-    *(Subject(method, method) for method in ("zero_shot", "full", "mrs", "uniadapter", "lst", "focus")),
-    Subject("focus_cached", "focus", cached=True),
+    *(Subject(name, name) for name in METHODS),
+    *(
+        Subject(f"{name}_cached", name, cached=True)
+        for name, method in METHODS.items()
+        if issubclass(method, SideMethod) and method.parameter_count != 0
+    ),
 )
 
 
@@ -93,12 +97,13 @@ def measure_training_steps(
         device: "cpu", "cuda" or "cuda:1".
 
     Returns:
-        One row a subject: ``subject`` (its key), ``title``, trained ``parameters`` (without ``logit_scale``),
-        ``backward_mib`` (:func:`petl_core.measuring.saved_bytes`), ``training_mib`` (that, all weights, and gradients
-        and Adam's two moments of what is trained), ``peak_device_mib`` (the same as a GPU saw it, with what lives for a
-        moment; NaN on a CPU), ``images_per_second`` (at the median step), ``seconds`` and ``seconds_iqr`` of a step,
-        and ``kept_vs_*``, ``memory_vs_*`` and ``throughput_vs_*``, ratios of backward_mib, training_mib and
-        images_per_second to those of full fine-tuning and of MRS-Adapter (NaN without them).
+        One row a subject: ``subject`` (its key), ``method``, ``cached``, ``title``, trained ``parameters`` (without
+        ``logit_scale``), ``backward_mib`` (:func:`petl_core.measuring.saved_bytes`), ``training_mib`` (that, all
+        weights, and gradients and Adam's two moments of what is trained), ``peak_device_mib`` (the same as a GPU saw
+        it, with what lives for a moment; NaN on a CPU), ``images_per_second`` (at the median step, and at the quartiles
+        ``*_low`` and ``*_high``), ``seconds`` and ``seconds_iqr`` of a step, and ``kept_vs_*``, ``memory_vs_*`` and
+        ``throughput_vs_*``, ratios of backward_mib, training_mib and images_per_second to those of full fine-tuning and
+        of MRS-Adapter (NaN without them).
 
     Raises:
         ConfigError: two subjects of one key, a batch without negatives, or no round.
@@ -120,7 +125,10 @@ def measure_training_steps(
             counts[subject.key]["peak_device_mib"] = memory.mib if device.type == "cuda" else float("nan")
             del trial
 
-    named = [{"subject": subject.key, "title": subject.title} for subject in subjects]
+    named = [
+        {"subject": subject.key, "method": subject.method, "cached": subject.cached, "title": subject.title}
+        for subject in subjects
+    ]
     rows = [row | counts[key] | _times(seconds[key], batch_size) for key, row in zip(keys, named, strict=True)]
     return _with_ratios(pd.DataFrame(rows))
 
@@ -225,7 +233,13 @@ def _bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 def _times(seconds: list[float], batch_size: int) -> dict:
     low, median, high = np.percentile(seconds, [25, 50, 75])
-    return {"images_per_second": batch_size / median, "seconds": median, "seconds_iqr": high - low}
+    return {
+        "images_per_second": batch_size / median,
+        "images_per_second_low": batch_size / high,
+        "images_per_second_high": batch_size / low,
+        "seconds": median,
+        "seconds_iqr": high - low,
+    }
 
 
 def _with_ratios(frame: pd.DataFrame) -> pd.DataFrame:

@@ -3,7 +3,8 @@
 A factor is a field of :class:`~petl_core.config.RunConfig`, an option of the method, or one of
 
 terms      the terms of the loss that have a weight, as a tuple
-queries    how test captions take scene labels: "none", "predicted" or "oracle"
+labels     what training did with scene labels: pairs of a field and its value
+queries    what the test knows of scene classes: "none", or a mode of petl_core.runs.scene_tests
 
 ``train_images`` is the number of images that were trained on, where the field may say 0 for all.
 """
@@ -12,8 +13,8 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
-from petl_core.evaluation.labelled_queries import query_mode
-from petl_core.evaluation.names import CONTRASTS, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
+from petl_core.evaluation.labelled_queries import TRAINED_WITH, query_mode, trained_with
+from petl_core.evaluation.names import CONTRASTS, LABEL_USES, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
 from petl_core.runs.folder import Run
 
 # A setting without effect where the other is 0.
@@ -23,24 +24,26 @@ SWITCHED_BY = {
     ),
     "scene_template": "scene_probability",
 }
-TITLES = {"terms": "HMMC terms"}  # of factors that are not called what their field is
+TITLES = {"terms": "HMMC terms", "labels": "Labels in training", "queries": "Test"}  # not what their field is called
 UNITS = {"queue_warmup": "steps", "share": "channels"}
 VALUE_NAMES = {"queries": QUERY_MODES, "contrast": CONTRASTS}
 
 
 def factor_value(run: Run, factor: str) -> Hashable:
-    """A factor's value in a run; None in an untrained run, or where another setting switches it off.
+    """A factor's value in a run; None where another setting switches it off, or in an untrained run's plain test.
 
     Raises:
         ValueError: the run's configuration has no such field, nor its method such an option.
     """
     config = run.config
+    if factor == "queries" and (config.epochs or query_mode(run) != "none"):
+        return query_mode(run)
     if not config.epochs or (factor in SWITCHED_BY and not getattr(config, SWITCHED_BY[factor])):
         return None
     if factor == "terms":
         return loss_terms(config)
-    if factor == "queries":
-        return query_mode(run)
+    if factor == "labels":
+        return trained_with(config)
     if factor == "train_images":
         return run.metrics["images"]["train"]
     settings = {**run.metrics["method"]["options"], **dataclasses.asdict(config)}
@@ -51,7 +54,9 @@ def factor_value(run: Run, factor: str) -> Hashable:
 
 def fields_of(factor: str, run: Run) -> list[str]:
     """The fields of RunConfig, or options, that a factor stands for."""
-    return [name for name in vars(run.config) if name.startswith("w_")] if factor == "terms" else [factor]
+    if factor == "terms":
+        return [name for name in vars(run.config) if name.startswith("w_")]
+    return list(TRAINED_WITH) if factor == "labels" else [factor]
 
 
 def factor_title(factor: str) -> str:
@@ -63,6 +68,8 @@ def format_value(factor: str, value: Any) -> str:
     """A factor's value as tables and legends show it."""
     if factor == "terms" and isinstance(value, tuple):
         return " + ".join(loss_term_names(value))
+    if factor == "labels" and isinstance(value, tuple):
+        return " + ".join(LABEL_USES[field].format(of_field) for field, of_field in value) or "without labels"
     if isinstance(value, tuple):
         return ", ".join(format_value("", part) for part in value)
     if value is None or value != value:  # NaN, into which a frame of numbers turns None

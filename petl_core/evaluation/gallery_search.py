@@ -1,4 +1,4 @@
-"""What a query finds: ranks of its own counterpart, what adaptation fixes and breaks, captions with copies as one."""
+"""What a query finds: ranks of its own counterpart, what else its answers are, what adaptation fixes and breaks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from petl_core import retrieval
 from petl_core.data import Split, caption_key
 from petl_core.evaluation.embedding_space import Space
 
+KINDS = ("own", "same words", "same scene", "other")  # of answers to a query; the first two are equivalent
 OUTCOMES = ("found by both", "fixed", "broken", "missed by both", "tied")
 
 
@@ -62,26 +63,48 @@ def outcomes(before: retrieval.Ranking, after: retrieval.Ranking, k: int) -> np.
     return np.select(cases, OUTCOMES[:-1], OUTCOMES[-1])
 
 
+def kind_of_image(split: Split, caption: int, image: int) -> str:
+    """What an image is to a caption: one of ``KINDS``."""
+    own = split.image_of[caption]
+    if image == own:
+        return "own"
+    key = caption_key(split.captions[caption])
+    if any(caption_key(split.captions[other]) == key for other in np.flatnonzero(split.image_of == image)):
+        return "same words"
+    return "same scene" if split.scenes[own] and split.scenes[own] == split.scenes[image] else "other"
+
+
 class FoundCaption(NamedTuple):
     """A caption that an image finds, its verbatim copies merged into it."""
 
     text: str
     copies: int
-    own: bool  # one of the copies is the image's own
+    kind: str  # "own" where one of the copies is the image's own, else "same scene" or "other"
+    score: float
 
 
 def merge_copies(found: Searched, image: int, captions: Iterable[int]) -> list[FoundCaption]:
     """Captions with verbatim copies as one, each where its first copy stands."""
+    split = found.split
     copies: dict[str, list[int]] = {}
     for caption in captions:
-        copies.setdefault(caption_key(found.split.captions[caption]), []).append(caption)
-    return [
-        FoundCaption(found.split.captions[same[0]], len(same), bool((found.split.image_of[same] == image).any()))
-        for same in copies.values()
-    ]
+        copies.setdefault(caption_key(split.captions[caption]), []).append(caption)
+    merged = []
+    for same in copies.values():
+        images = set(split.image_of[same])
+        alike = split.scenes[image] and split.scenes[image] in {split.scenes[other] for other in images}
+        kind = "own" if image in images else "same scene" if alike else "other"
+        merged.append(FoundCaption(split.captions[same[0]], len(same), kind, float(found.scores[image, same[0]])))
+    return merged
 
 
 def best_captions(found: Searched, image: int, k: int) -> list[FoundCaption]:
     """The k best distinct captions of an image, each with all its copies."""
     ordered = retrieval.top_k(found.scores[image], found.scores.shape[1])
     return merge_copies(found, image, ordered)[:k]
+
+
+def best_own_caption(found: Searched, image: int) -> FoundCaption:
+    """The best of an image's own captions."""
+    own = np.flatnonzero(found.split.image_of == image)
+    return merge_copies(found, image, [own[found.scores[image, own].argmax()]])[0]

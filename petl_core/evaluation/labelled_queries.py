@@ -1,15 +1,23 @@
-"""A run's tests with scene labels in the queries, each a test of its own beside the plain one."""
+"""A run's tests in which something is known of scene classes, each a test of its own beside the plain one."""
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
+from petl_core.config import RunConfig
+from petl_core.data.scene_labels import TEMPLATE
+from petl_core.evaluation.names import NO_VALUE, QUERY_MODES, describe
 from petl_core.runs.folder import Run
+
+LABEL_IN_QUERY = ("predicted", "oracle")  # modes in which the label joins the text
+TRAINED_WITH = ("scene_probability", "scene_template", "scene_weight", "scene_balance")  # fields of RunConfig
 
 
 @dataclass(frozen=True)
 class LabelledTest(Run):
-    """A finished run by its test with labelled queries, "predicted" or "oracle", the latter a LEAK."""
+    """A finished run by one of its tests with scene classes: a mode of :mod:`petl_core.runs.scene_tests`."""
 
     mode: str
 
@@ -19,11 +27,42 @@ class LabelledTest(Run):
 
 
 def labelled_tests(run: Run) -> list[LabelledTest]:
-    """A run's tests with predicted and with the oracle's labels; none for a run that was trained without labels."""
-    modes = [mode for mode in ("predicted", "oracle") if mode in run.metrics["scene_scores"]]
+    """A run's tests with scene classes, in the order of ``QUERY_MODES``; none on data without scene labels."""
+    modes = [mode for mode in QUERY_MODES if mode in run.metrics["scene_scores"]]
     return [LabelledTest(run.folder, run.config, run.metrics, mode) for mode in modes]
 
 
 def query_mode(run: Run) -> str:
-    """How the queries of a test took scene labels: a key of :data:`names.QUERY_MODES`."""
+    """What a test knows of scene classes: a key of :data:`names.QUERY_MODES`."""
     return run.mode if isinstance(run, LabelledTest) else "none"
+
+
+def trained_with(config: RunConfig) -> tuple[tuple[str, Hashable], ...]:
+    """What training did with scene labels: the fields of ``TRAINED_WITH`` that are on, with their values."""
+    used = {name: getattr(config, name) for name in TRAINED_WITH}
+    if not config.scene_probability or config.scene_template == TEMPLATE:
+        used["scene_template"] = ""
+    return tuple((name, value) for name, value in used.items() if value)
+
+
+def class_accuracy(runs: Iterable[Run]) -> pd.DataFrame:
+    """How well each run predicts scene classes, to print: test accuracy, predictors, and weights of the soft prior."""
+    rows = []
+    for run in {run.config.hash: run for run in runs if run.metrics["scene_test"]}.values():
+        told = run.metrics["scene_test"]
+        weights = told["prior_weights"]["gallery_soft"]
+        rows.append(
+            {
+                "Run": f"{describe(run)}, seed {run.config.seed}",
+                "Classes": len(told["classes"]),
+                **{f"{kind.capitalize()} (%)": _percent(told["accuracy"][kind]) for kind in ("text", "image")},
+                **{f"{kind.capitalize()} predictor": told["predictor"][kind] for kind in ("text", "image")},
+                "Prior weight, I→T": f"{weights['i2t']:g}",
+                "Prior weight, T→I": f"{weights['t2i']:g}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _percent(accuracy: float | None) -> str:
+    return NO_VALUE if accuracy is None else f"{accuracy:.1f}"

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
+from pathlib import Path
 from typing import TypeVar, cast
 
 from petl_core.config import RunConfig
@@ -20,9 +21,60 @@ METRICS = {
 }
 HMMC_TERMS = {"cross": "image–text", "image": "image–image", "text": "text–text"}
 CONTRASTS = {"infonce": "InfoNCE", "triplet": "triplet"}
-QUERY_MODES = {"none": "no label", "predicted": "predicted label", "oracle": "oracle label (LEAK)"}
+# What a test knows of scene classes: modes of petl_core.runs.scene_tests, and the plain test.
+QUERY_MODES = {
+    "none": "no label",
+    "predicted": "predicted label",
+    "gallery_hard": "gallery labels known, hard filter",
+    "gallery_soft": "gallery labels known, soft prior",
+    "gallery_known": "all image labels known, soft prior",
+    "gallery_oracle": "oracle filter (LEAK)",
+    "oracle": "oracle label (LEAK)",
+}
+ASSUMED_KNOWN = {
+    "none": "nothing",
+    "predicted": "nothing",
+    "gallery_hard": "labels of gallery images",
+    "gallery_soft": "labels of gallery images",
+    "gallery_known": "labels of gallery and query images",
+    "gallery_oracle": "labels of images, and of the one that a text looks for (LEAK)",
+    "oracle": "label of the image that a text looks for (LEAK)",
+}
+LABEL_USES = {  # of scene labels in training, by fields of RunConfig
+    "scene_probability": "labels in captions ({:g})",
+    "scene_template": "as {!r}",
+    "scene_weight": "label cross-entropy ({:g})",
+    "scene_balance": "batches balanced by label",
+}
+DATASETS = {
+    "scenes": "drawn scenes",
+    "scenes-tiny": "a few drawn scenes",
+    "scenes-natural": "drawn ground-level scenes",
+    "scenes-natural-tiny": "a few drawn ground-level scenes",
+    "rsicd": "RSICD",
+    "rsitmd": "RSITMD",
+    "ucm": "UCM",
+}
+BACKBONES = {"embedded": "pre-trained on {twins}", "embedded-tiny": "pre-trained on a few of {twins}"}
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "–"
+
+
+def dataset_title(dataset: str) -> str:
+    """A data set in words; another than the known ones by its own name."""
+    return DATASETS.get(dataset, Path(dataset).stem)
+
+
+def setting(run: Run) -> str:
+    """What a run was trained and tested on, and its backbone, in words: captions end with it, after "on"."""
+    config = run.config
+    if config.backbone in BACKBONES:
+        drawn = config.dataset in ("scenes", "scenes-tiny")
+        twins = "their ground-level twins" if drawn else "drawn ground-level scenes"
+        size = f"{run.metrics['parameters']['backbone'] / 1e6:.1f} M parameters"
+        return f"{dataset_title(config.dataset)}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
+    weights = f" ({Path(config.pretrained).stem} weights)" if config.pretrained else ""
+    return f"{dataset_title(config.dataset)}; {Path(config.backbone).name}{weights}"
 
 
 def loss_terms(config: RunConfig) -> tuple[str, ...]:
@@ -43,7 +95,8 @@ def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
         return (cast(Failure, run).name,)
     if not config.epochs:
         return (config.method,)
-    return (config.method, loss_terms(config), config.contrast, config.queue_size, config.scene_probability)
+    labels = (config.scene_probability, config.scene_weight, config.scene_balance)
+    return (config.method, loss_terms(config), config.contrast, config.queue_size, *labels)
 
 
 def method_title(run: Run | Failure) -> str:
@@ -73,6 +126,10 @@ def describe(run: Run | Failure) -> str:
         parts.append(f"queue {config.queue_size}")
     if config.scene_probability:
         parts.append(f"scene labels {config.scene_probability:g}")
+    if config.scene_weight:
+        parts.append(f"scene cross-entropy {config.scene_weight:g}")
+    if config.scene_balance:
+        parts.append("balanced scenes")
     return " + ".join(parts)
 
 

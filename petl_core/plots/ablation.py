@@ -1,28 +1,42 @@
-"""Plots of an ablation: mR with 95 % intervals by factors; rows that have no factor are lines for reference."""
+"""Plots of an ablation: mR with 95 % intervals by factors; rows that have no factor are lines for reference.
+
+The mR axis is as wide as what was trained, with a grid of single points where it has room: what was not trained, and
+would lie far off, is named in the legend.
+"""
 
 from collections.abc import Callable, Hashable
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.factors import UNITS, factor_title
 from petl_core.plots.style import (
     DASHES,
     ONE_COLUMN,
+    POINTS_PER_INCH,
     TWO_COLUMNS,
+    Look,
     legend_above,
     limits_with_margin,
     marker_and_colour,
+    method_look,
     moved,
     whiskers,
 )
 
-STEP = 4  # points between series that would otherwise lie on each other
+STEP = 5  # points between series that would otherwise lie on each other, more than a marker
+ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
 SERIES = {"markersize": 4, "linewidth": 1}
+SHORT_TERMS = {"cross": "I–T", "image": "I–I", "text": "T–T"}
+WIDER = 1.25  # so much wider an axis may get for what was not trained
+SINGLE_POINTS = 25  # points of mR: on a wider axis a grid of single ones would be too dense
 
 
 def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figure:
@@ -36,20 +50,25 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figu
     table = ablation.table
     parts = _by_panel(ablation, panels)
     row_values, hue_values = levels(table[rows]), levels(table[hue])
-    height = 0.9 + 0.3 * max(2, len(row_values))
-    figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(TWO_COLUMNS, height))
+    width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
+    height = 0.9 + max(0.22, STEP / POINTS_PER_INCH * (len(hue_values) + 1)) * max(2, len(row_values))
+    figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(width, height))
     for axes, (heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[rows].notna()]
             axes.errorbar(
                 points["mr"], [row_values.index(row) for row in points[rows]], xerr=whiskers(points, "mr"),
                 linestyle="none", transform=moved(axes, up=STEP * ((len(hue_values) - 1) / 2 - i)),
-                label=ablation.value_name(hue, value), **marker_and_colour(i), **SERIES
+                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
-        _draw_references(ablation, part[part[rows].isna()], axes.axvline, axes.axvspan)
         axes.set(xlabel="test mR (%)", xlim=_mr_limits(table), ylim=(max(1, len(row_values)) - 0.5, -0.5))
+        _draw_references(ablation, part[part[rows].isna()], axes.axvline, axes.axvspan)
+        _draw_single_points(axes.xaxis)
         axes.set_title(heading, fontsize=7)
-        axes.set_yticks(range(len(row_values)), [ablation.value_name(rows, value) for value in row_values])
+        row_names = [_row_name(ablation, rows, value) for value in row_values]
+        if len(parts) == 1:
+            row_names = [fill(name, ROW_NAME_WIDTH) for name in row_names]
+        axes.set_yticks(range(len(row_values)), row_names)
     legend_above(figure, title_with_unit(hue))
     return figure
 
@@ -67,20 +86,22 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = ""
     table = ablation.table
     parts = [(column, heading, part) for column in x for heading, part in _by_panel(ablation, panels)]
     width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
-    figure, grid = plt.subplots(1, len(parts), sharey=True, figsize=(width, 2.9))
+    figure, grid = plt.subplots(1, len(parts), sharey=True, figsize=(width, 2.6))
     hue_values = levels(table[hue])
     for axes, (column, heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
         axes.set_xscale(scale)
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[column].notna()].sort_values(column)
+            aside = STEP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
             axes.errorbar(
                 points[column].astype(float), points["mr"], whiskers(points, "mr"), linestyle=DASHES[i % len(DASHES)],
-                transform=moved(axes, right=STEP * (i - (len(hue_values) - 1) / 2)),
-                label=ablation.value_name(hue, value), **marker_and_colour(i), **SERIES
+                transform=moved(axes, right=aside), label=ablation.value_name(hue, value), **_look(hue, value, i),
+                **SERIES
             )  # fmt: skip
-        _draw_references(ablation, part[part[hue].isna()], axes.axhline, axes.axhspan)
-        _set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
         axes.set(xlabel=x[column], ylim=_mr_limits(table))
+        _draw_references(ablation, part[part[hue].isna()], axes.axhline, axes.axhspan)
+        _draw_single_points(axes.yaxis)
+        _set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
         axes.set_title(heading, fontsize=7)
     np.atleast_1d(grid)[0].set_ylabel("test mR (%)")
     legend_above(figure, title_with_unit(hue))
@@ -118,15 +139,46 @@ def _by_panel(ablation: Ablation, panels: str) -> list[tuple[str, pd.DataFrame]]
     return parts
 
 
+def _look(factor: str, value: Hashable, i: int) -> Look:
+    """A method has a look of its own, wherever it is shown."""
+    return method_look(str(value)) if factor == "method" else marker_and_colour(i)
+
+
+def _row_name(ablation: Ablation, factor: str, value: Hashable) -> str:
+    """A factor's value at an axis, where terms of the loss are short."""
+    if factor == "terms" and isinstance(value, tuple):
+        return " + ".join(SHORT_TERMS.get(term, term) for term in value)
+    return ablation.value_name(factor, value)
+
+
 def _draw_references(ablation: Ablation, rows: pd.DataFrame, line: Callable, span: Callable) -> None:
-    """A dashed line with its interval for each of the first three rows."""
+    """A dashed line with its interval for each of the first three rows; one off the scale is told in words."""
+    low, high = _mr_limits(ablation.table)
     for dashes, row in zip((":", "--", "-."), rows.itertuples(), strict=False):
-        line(row.mr, color="0.35", linestyle=dashes, linewidth=1, label=ablation.names[row.key])
+        name = ablation.names[row.key]
+        if not low <= row.mr <= high:
+            line(row.mr, linestyle="none", label=f"{name}: {row.mr:.1f}, off the scale")
+            continue
+        line(row.mr, color="0.35", linestyle=dashes, linewidth=1, label=name)
         span(row.mr_low, row.mr_high, color="0.35", alpha=0.1, linewidth=0)
 
 
+def _draw_single_points(mr_axis: Axis) -> None:
+    """A faint grid of single points of mR, where it is not too dense."""
+    mr_axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    low, high = mr_axis.get_view_interval()
+    if high - low <= SINGLE_POINTS:
+        mr_axis.set_minor_locator(MultipleLocator(1))
+        mr_axis.set_tick_params(which="minor", length=0)
+        mr_axis.grid(which="minor", color="0.95", linewidth=0.5)
+
+
 def _mr_limits(table: pd.DataFrame) -> tuple[float, float]:
-    low, high = limits_with_margin(table, "mr")
+    """Around all that was trained, and what was not where that does not make the axis much wider."""
+    trained = table[table["parameters"] > 0]
+    narrow = limits_with_margin(trained if len(trained) else table, "mr")
+    wide = limits_with_margin(table, "mr")
+    low, high = wide if np.ptp(wide) <= WIDER * np.ptp(narrow) else narrow
     return max(0, low), high
 
 
@@ -146,4 +198,3 @@ def _set_x_ticks(axes: Axes, values: pd.Series) -> None:
             shown.append(place)
     axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
     axes.set_xticks([], minor=True)
-    axes.tick_params(axis="x", labelsize=7)

@@ -1,13 +1,12 @@
 """Plots of what training costs: methods by memory and throughput, a queue by its size."""
 
-from itertools import cycle
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from petl_core.plots.style import MARKERS, TWO_COLUMNS, whiskers
+from petl_core.plots.layout import label_column, log_places, steps_aside
+from petl_core.plots.style import TWO_COLUMNS, method_look, moved, whiskers
 
 # CMER's abstract (arXiv 2501.10638): in training 49 % less memory than recent methods, and 1.4 times their throughput.
 CLAIMED_MEMORY, CLAIMED_THROUGHPUT = 0.51, 1.4
@@ -15,42 +14,47 @@ RECENT = ("mrs", "uniadapter")  # PETL methods inside the towers, subjects to wh
 
 
 def plot_throughput(frame: pd.DataFrame) -> Figure:
-    """Throughput against all memory that training holds, and CMER's claim relative to each of ``RECENT``.
+    """Throughput, with its quartiles, against all memory that training holds, log axes.
 
-    Zero-shot is no training: its weights and its forward pass, which no method that runs the towers can beat, are two
-    lines.
+    Open markers train on cached features, stars are what CMER claims, relative to each of ``RECENT``. Zero-shot is no
+    training: its weights, and its forward pass, which no method that runs the towers can beat.
 
     Args:
         frame: of :func:`petl_core.evaluation.efficiency.measure_training_steps`.
     """
-    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, 3.0))
+    names = dict(zip(frame["subject"], frame["title"], strict=True))
+    looks = {row.subject: _look(row.method, row.cached) for row in frame.itertuples()}
+    heights = dict(zip(frame["subject"], frame["images_per_second"], strict=True))
+    claims = frame[frame["subject"].isin(RECENT)]
+    for row in claims.itertuples():
+        key = f"claim over {row.subject}"
+        names[key], heights[key] = f"CMER, claimed over {row.title}", row.images_per_second * CLAIMED_THROUGHPUT
+        looks[key] = _look(row.method, cached=True) | {"marker": "*"}
 
-    # The methods, and what is only claimed.
-    points = frame[frame["subject"] != "zero_shot"]
-    for row, marker in zip(points.to_dict("records"), cycle(MARKERS), strict=False):
-        (drawn,) = axes.plot(row["training_mib"], row["images_per_second"], marker, label=row["title"])
-        if row["subject"] in RECENT:
-            claim = row["training_mib"] * CLAIMED_MEMORY, row["images_per_second"] * CLAIMED_THROUGHPUT
-            label = f"CMER's claim over {row['title']}"
-            axes.plot(*claim, "*", markersize=11, color=drawn.get_color(), fillstyle="none", label=label)
-    for row in frame[frame["subject"] == "zero_shot"].to_dict("records"):
-        line = {"color": "0.35", "linestyle": ":"}
-        axes.axhline(row["images_per_second"], label=f"{row['title']}: forward only, weights only", **line)
-        axes.axvline(row["training_mib"], **line)
-
-    # Log axes with plain numbers.
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="weights, gradients, optimiser, activations (MiB)",
-        ylabel="images per second",
+    # Axes first, since where markers would hide one another hangs on the finished layout.
+    figure, (axes, column) = plt.subplots(
+        1, 2, sharey=True, figsize=(TWO_COLUMNS, max(2.4, 0.6 + 0.125 * len(names))), width_ratios=[1, 0.45]
     )
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter(NullFormatter())
-    axes.margins(x=0.1, y=0.1)
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    log_places(axes, pd.concat([frame["training_mib"], claims["training_mib"] * CLAIMED_MEMORY]))
+    low, high = frame["images_per_second_low"].min(), frame["images_per_second_high"].max()
+    axes.set(xlabel="weights, gradients, optimiser, activations (MiB)", ylabel="images per second", yscale="log")
+    axes.set_ylim(min(low, *heights.values()) / 1.2, 1.2 * max(high, *heights.values()))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    label_column(column, heights, names, looks)
+    figure.draw_without_rendering()
+
+    bars = whiskers(frame, "images_per_second")
+    shifts = steps_aside(axes, frame["training_mib"], frame["images_per_second"])
+    for i, row in enumerate(frame.itertuples()):
+        axes.errorbar(
+            row.training_mib, row.images_per_second, bars[:, i : i + 1], transform=moved(axes, right=shifts[i]),
+            linestyle="none", elinewidth=0.7, markersize=4, **looks[row.subject]
+        )  # fmt: skip
+    for row in claims.itertuples():
+        claim = row.training_mib * CLAIMED_MEMORY, heights[f"claim over {row.subject}"]
+        axes.plot(*claim, linestyle="none", markersize=8, **looks[f"claim over {row.subject}"])
     return figure
 
 
@@ -60,18 +64,26 @@ def plot_queue_costs(frame: pd.DataFrame) -> Figure:
     Args:
         frame: of :func:`petl_core.evaluation.queue_cost.measure_queue_costs`.
     """
-    figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.5))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.2))
     left.errorbar(
         frame["size"], 1e3 * frame["seconds"], 1e3 * whiskers(frame, "seconds"), marker="o", markersize=4, capsize=2
     )
     left.set(ylabel="added to a step (ms)")
-    for column, marker, label in (("stored_mib", "o", "stored"), ("backward_mib", "s", "kept for the backward pass")):
-        right.plot(frame["size"], frame[column], marker=marker, markersize=4, label=label)
+    # Nearly equal, so that one marker goes around the other.
+    right.plot(frame["size"], frame["backward_mib"], "s", markersize=6.5, fillstyle="none", label="kept for backward")
+    right.plot(frame["size"], frame["stored_mib"], "o-", markersize=3, label="stored")
     right.set(ylabel="memory (MiB)")
     right.legend()
     for axes in (left, right):
         axes.set(xscale="log", yscale="log", xlabel="queue size (entries of each modality)")
         axes.set_xticks(frame["size"], [f"{size:,}" for size in frame["size"]])
         axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_locator(LogLocator())
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     return figure
+
+
+def _look(method: str, cached: bool) -> dict:
+    look = method_look(method)
+    return {**look, "markerfacecolor": "white" if cached else look["color"], "markeredgewidth": 0.9}

@@ -1,91 +1,86 @@
 """Images and texts on a plane, before and after adaptation."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from petl_core.plots.style import TWO_COLUMNS
+from petl_core.plots.style import BLUE, GREEN, ORANGE, PINK, RED, TWO_COLUMNS
 
-# Colours and markers advance together; 8 and 7 have no common divisor, so 56 scenes differ.
-SCENE_COLOURS = [colour for i, colour in enumerate(sns.color_palette("colorblind")) if i not in (7, 8)]  # grey, yellow
-SCENE_MARKERS = "os^DvPX"
-NO_LABEL = "0.65"
 TITLES = ("before (zero-shot)", "after adaptation")
-
-Looks = dict[str | None, tuple]  # scene: colour and marker
+IMAGE, CAPTION = {"color": BLUE, "marker": "o"}, {"color": ORANGE, "marker": "^"}
+SCENES = ((BLUE, "o"), (RED, "s"), (GREEN, "^"), (PINK, "D"))  # of the scenes that are highlighted
+REST = "0.8"
+PANEL = 2.5  # inches
 
 
 def plot_before_after(
     projected: np.ndarray, scenes: Sequence[str | None], joined: int, axis_names: tuple[str, str]
 ) -> Figure:
-    """Before and after side by side, with equal limits: a colour and shape a scene, images filled, captions open.
+    """Before and after side by side with equal limits: above by modality, below a few scenes among the rest in grey.
 
     Args:
         projected: (2, 2, P, 2), as from projecting :func:`petl_core.evaluation.embedding_space.stack_pairs`.
-        scenes: (P,) labels; None is grey. Up to 56 are told apart.
+        scenes: (P,) labels; those that most pairs have are highlighted.
         joined: the first so many pairs are joined by a line.
         axis_names: of the two coordinates.
     """
-    looks = _looks(scenes)
-    legend_columns, legend_rows = 5, -(-(len(looks) + 3) // 5)
-    figure, panels = plt.subplots(
-        1, 2, figsize=(TWO_COLUMNS, 3.5 + 0.15 * legend_rows), sharex=True, sharey=True, layout="constrained"
-    )
+    figure, grid = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 2 * PANEL + 0.4), sharex=True, sharey=True)
+    scene_of = np.array(scenes, dtype=object)
+    highlighted = [name for name, _ in Counter(sorted(filter(None, scenes))).most_common(len(SCENES))]
+    for (above, below), title, (images, captions) in zip(grid.T, TITLES, projected, strict=True):
+        _draw_modalities(above, images, captions, joined)
+        _draw_scenes(below, images, captions, scene_of, highlighted)
+        above.set_title(title)
+        below.set_xlabel(axis_names[0])
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[], box_aspect=1)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(axis_names[1])
 
-    # Joined pairs lie below the points, points without a label below the others.
-    for axes, title, (images, captions) in zip(panels, TITLES, projected, strict=True):
-        pairs = np.stack([images[:joined], captions[:joined]])  # (2, joined, 2)
-        axes.plot(*pairs.transpose(2, 0, 1), color="0.45", linewidth=0.5, alpha=0.7, zorder=1)
-        _scatter(axes, images, captions, np.array(scenes, dtype=object), looks)
-        axes.set(title=title, xlabel=axis_names[0], xticks=[], yticks=[], box_aspect=1)
-        axes.grid(visible=False)
-    panels[0].set_ylabel(axis_names[1])
-
-    # The same square for both panels: a unit is as long either way.
+    # The same square for all panels: a unit is as long either way.
     low, high = projected.min(axis=(0, 1, 2)), projected.max(axis=(0, 1, 2))
     middle, half = (low + high) / 2, 0.53 * (high - low).max()
-    panels[0].set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
+    grid[0, 0].set(xlim=(middle[0] - half, middle[0] + half), ylim=(middle[1] - half, middle[1] + half))
 
-    figure.legend(
-        handles=_legend_entries(looks), loc="outside lower center", ncols=legend_columns, fontsize=6.5,
-        columnspacing=1.2
-    )  # fmt: skip
+    for axes, entries in zip(grid[:, 1], (_modality_entries(), _scene_entries(highlighted)), strict=True):
+        axes.legend(handles=entries, loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure
 
 
-def _looks(scenes: Sequence[str | None]) -> Looks:
-    names = sorted({scene for scene in scenes if scene is not None})
-    looks: Looks = {
-        name: (SCENE_COLOURS[i % len(SCENE_COLOURS)], SCENE_MARKERS[i % len(SCENE_MARKERS)])
-        for i, name in enumerate(names)
-    }
-    if None in scenes:
-        looks[None] = (NO_LABEL, "o")
-    return looks
+def _draw_modalities(axes: Axes, images: np.ndarray, captions: np.ndarray, joined: int) -> None:
+    """Images (P, 2) and captions (P, 2), with lines below them from one to the other."""
+    pairs = np.stack([images[:joined], captions[:joined]])  # (2, joined, 2)
+    axes.plot(*pairs.transpose(2, 0, 1), color="0.3", linewidth=0.4, alpha=0.7, zorder=1)
+    for points, look in ((images, IMAGE), (captions, CAPTION)):
+        axes.scatter(*points.T, s=5, linewidths=0, alpha=0.7, **look)
 
 
-def _scatter(axes: Axes, images: np.ndarray, captions: np.ndarray, scene_of: np.ndarray, looks: Looks) -> None:
+def _draw_scenes(
+    axes: Axes, images: np.ndarray, captions: np.ndarray, scene_of: np.ndarray, highlighted: Sequence[str]
+) -> None:
     """Images (P, 2) filled and captions (P, 2) open, by scene (P,)."""
-    for name, (colour, marker) in looks.items():
+    rest = ~np.isin(scene_of.astype(str), highlighted)
+    axes.scatter(*np.concatenate([images[rest], captions[rest]]).T, s=4, color=REST, linewidths=0, zorder=1)
+    for name, (colour, marker) in zip(highlighted, SCENES, strict=False):
         rows = scene_of == name
-        look = {"marker": marker, "zorder": 1.5 if name is None else 2}
-        axes.scatter(*images[rows].T, s=16, color=colour, edgecolors="white", linewidths=0.3, **look)
-        axes.scatter(*captions[rows].T, s=13, facecolors="none", edgecolors=colour, linewidths=0.7, **look)
+        axes.scatter(*images[rows].T, s=12, color=colour, marker=marker, edgecolors="white", linewidths=0.2, zorder=2)
+        axes.scatter(*captions[rows].T, s=10, facecolors="none", edgecolors=colour, marker=marker, linewidths=0.6)
 
 
-def _legend_entries(looks: Looks) -> list[Line2D]:
-    def mark(label: str, colour, marker: str, **look) -> Line2D:
-        return Line2D([], [], marker=marker, color=colour, markersize=4, linestyle="none", label=label, **look)
+def _modality_entries() -> list[Line2D]:
+    return [_mark("image", **IMAGE), _mark("caption", **CAPTION), Line2D([], [], color="0.3", label="a pair")]
 
-    scenes = [mark("no label" if name is None else name, colour, marker) for name, (colour, marker) in looks.items()]
-    return [
-        *scenes,
-        mark("filled: image", "0.2", "o"),
-        mark("open: its caption", "0.2", "o", fillstyle="none"),
-        Line2D([], [], color="0.45", linewidth=0.8, label="line: matched pair"),
-    ]
+
+def _scene_entries(highlighted: Sequence[str]) -> list[Line2D]:
+    marks = [_mark(name, colour, marker) for name, (colour, marker) in zip(highlighted, SCENES, strict=False)]
+    kinds = [_mark("filled: image", "0.3", "o"), _mark("open: caption", "0.3", "o", fillstyle="none")]
+    return [*marks, _mark("other scenes", REST, "o"), *kinds]
+
+
+def _mark(label: str, color: str, marker: str, fillstyle: str = "full") -> Line2D:
+    return Line2D([], [], color=color, marker=marker, fillstyle=fillstyle, label=label, linestyle="none", markersize=4)

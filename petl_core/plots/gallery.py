@@ -1,4 +1,8 @@
-"""Retrieval galleries in the manner of the papers: a query, its best answers, the correct ones framed."""
+"""Retrieval galleries in the manner of the papers: a query, its own counterpart with its rank, its best answers.
+
+Every answer has its score, and a frame or a mark for what it is: the query's own (✓), one that the same words describe
+(=), one of the same scene (≈), or another.
+"""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,15 +13,30 @@ from matplotlib.figure import Figure, SubFigure
 
 from petl_core import retrieval
 from petl_core.data import Split, read_image
-from petl_core.evaluation.gallery_search import FoundCaption, Searched, best_captions, merge_copies
-from petl_core.plots.style import TWO_COLUMNS
+from petl_core.evaluation.gallery_search import (
+    FoundCaption,
+    Searched,
+    best_captions,
+    best_own_caption,
+    kind_of_image,
+    merge_copies,
+)
+from petl_core.plots.style import BLUE, GREEN, ORANGE, SMALL, TWO_COLUMNS
 
-RIGHT, WRONG = "#029e73", "#d55e00"  # of seaborn's colour-blind palette; frames also differ in line style
+FRAMES = {  # of images by what they are to the query, and of the query itself
+    "own": {"edgecolor": GREEN, "linestyle": "-", "linewidth": 2.2},
+    "same words": {"edgecolor": BLUE, "linestyle": "--", "linewidth": 1.8},
+    "same scene": {"edgecolor": ORANGE, "linestyle": ":", "linewidth": 1.8},
+    "other": {"edgecolor": "0.7", "linestyle": "-", "linewidth": 0.6},
+}
+MARKS = {"own": "✓", "same words": "=", "same scene": "≈", "other": ""}
 MODELS = ("zero-shot", "adapted")
+LETTERS = 78  # of a caption in a list
+LINE = 0.17  # inches that it takes
 
 
 def plot_text_to_image(found: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """Each row a caption, then its k best images; the caption's own image has a solid green frame.
+    """Each row a caption, its own image with its rank, then the k best images.
 
     Args:
         found: a searched test split.
@@ -25,20 +44,19 @@ def plot_text_to_image(found: Searched, queries: Sequence[int], k: int = 5) -> F
         k: answers shown.
     """
     figure, grid = plt.subplots(
-        len(queries), k + 1, figsize=(TWO_COLUMNS, 1.18 * len(queries)), squeeze=False,
-        gridspec_kw={"width_ratios": [1.9] + [1] * k}
+        len(queries), k + 2, figsize=(TWO_COLUMNS, 1.06 * len(queries)), squeeze=False,
+        gridspec_kw={"width_ratios": [1.5] + [1] * (k + 1)}
     )  # fmt: skip
-    ranks = found.text_ranks
-    for row, caption in zip(grid, queries, strict=True):
-        own = found.split.image_of[caption]
-        _write(row[0], f"“{found.split.captions[caption]}”", f"own image at rank {ranks[caption]:g}", width=26)
-        for place, (axes, image) in enumerate(zip(row[1:], retrieval.top_k(found.scores[:, caption], k), strict=True)):
-            _show(axes, found.split, image, right=image == own, title=f"{place + 1}")
+    for (words, own, *answers), caption in zip(grid, queries, strict=True):
+        _write(words, f"“{found.split.captions[caption]}”", width=22)
+        score = found.scores[found.split.image_of[caption], caption]
+        _show_own(own, found, caption, f"own: rank {found.text_ranks[caption]:g}, {score:.2f}")
+        _show_answers(answers, found, caption)
     return figure
 
 
 def plot_image_to_text(found: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """Each row an image and its k best captions, verbatim copies as one; the image's own are marked and bold.
+    """Each row an image and its k best captions, verbatim copies as one; its best own one follows if it is not there.
 
     Args:
         found: a searched test split.
@@ -46,18 +64,17 @@ def plot_image_to_text(found: Searched, queries: Sequence[int], k: int = 5) -> F
         k: answers shown.
     """
     figure, grid = plt.subplots(
-        len(queries), 2, figsize=(TWO_COLUMNS, 1.5 * len(queries)), squeeze=False,
-        gridspec_kw={"width_ratios": [1, 4.2]}
+        len(queries), 2, figsize=(TWO_COLUMNS, LINE * (k + 2.5) * len(queries)), squeeze=False,
+        gridspec_kw={"width_ratios": [1, 5]}
     )  # fmt: skip
-    ranks = found.image_ranks
     for (left, right), image in zip(grid, queries, strict=True):
-        _show(left, found.split, image, right=None, title=f"best own caption at rank {ranks[image]:g}")
-        _list(right, best_captions(found, image, k), k)
+        _show(left, found.split, image, "other", "")
+        _list(right, found, image, best_captions(found, image, k), k)
     return figure
 
 
 def plot_text_to_image_changes(before: Searched, after: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """For each caption its k best images by zero-shot, and below by the adapted model.
+    """For each caption its own image, its k best images by zero-shot, and below by the adapted model.
 
     Args:
         before: the test split as zero-shot CLIP searches it.
@@ -65,18 +82,15 @@ def plot_text_to_image_changes(before: Searched, after: Searched, queries: Seque
         queries: captions; with none, the figure says so.
         k: answers shown.
     """
-    figure, parts = _parts(len(queries), 1.9)
-    ranks = before.text_ranks, after.text_ranks
+    figure, parts = _parts(len(queries), 1.85)
     for part, caption in zip(parts, queries, strict=True):
-        grid = part.add_gridspec(2, k + 1, width_ratios=[2.3] + [1] * k)
-        _write(part.add_subplot(grid[:, 0]), f"“{after.split.captions[caption]}”", "", width=30)
+        grid = part.add_gridspec(2, k + 2, width_ratios=[1.5] + [1] * (k + 1))
+        _write(part.add_subplot(grid[:, 0]), f"“{after.split.captions[caption]}”", width=22)
+        _show_own(part.add_subplot(grid[:, 1]), after, caption, "own")
         for row, (name, found) in enumerate(zip(MODELS, (before, after), strict=True)):
-            for place, image in enumerate(retrieval.top_k(found.scores[:, caption], k)):
-                axes = part.add_subplot(grid[row, place + 1])
-                right, title = image == found.split.image_of[caption], "" if row else f"{place + 1}"
-                _show(axes, found.split, image, right, title)
-                if place == 0:
-                    axes.set_ylabel(f"{name}: rank {ranks[row][caption]:g}", fontsize=6.5)
+            answers = [part.add_subplot(grid[row, 2 + place]) for place in range(k)]
+            _show_answers(answers, found, caption)
+            answers[0].set_ylabel(f"{name}: rank {found.text_ranks[caption]:g}", fontsize=SMALL)
     return figure
 
 
@@ -89,15 +103,14 @@ def plot_image_to_text_changes(before: Searched, after: Searched, queries: Seque
         queries: images; with none, the figure says so.
         k: answers shown, copies counted.
     """
-    figure, parts = _parts(len(queries), 0.6 + 0.26 * k)
-    ranks = before.image_ranks, after.image_ranks
+    figure, parts = _parts(len(queries), 2 * LINE * (k + 2.2))
     for part, image in zip(parts, queries, strict=True):
-        grid = part.add_gridspec(2, 2, width_ratios=[1, 3.6])
-        _show(part.add_subplot(grid[:, 0]), after.split, image, right=None, title="")
+        grid = part.add_gridspec(2, 2, width_ratios=[1, 4.4])
+        _show(part.add_subplot(grid[:, 0]), after.split, image, "other", "")
         for row, (name, found) in enumerate(zip(MODELS, (before, after), strict=True)):
             axes = part.add_subplot(grid[row, 1])
-            _list(axes, merge_copies(found, image, retrieval.top_k(found.scores[image], k)), k)
-            axes.set_title(f"{name}: best own caption at rank {ranks[row][image]:g}", fontsize=6.5, pad=2, loc="left")
+            _list(axes, found, image, merge_copies(found, image, retrieval.top_k(found.scores[image], k)), k)
+            axes.set_title(name, fontsize=SMALL, pad=2, loc="left")
     return figure
 
 
@@ -110,44 +123,50 @@ def _parts(count: int, height: float) -> tuple[Figure, Sequence[SubFigure]]:
     return figure, figure.subfigures(count, 1, squeeze=False)[:, 0]
 
 
-def _list(axes: Axes, captions: Sequence[FoundCaption], k: int) -> None:
-    """A line a caption, with room for k."""
+def _show_own(axes: Axes, found: Searched, caption: int, title: str) -> None:
+    """A caption's own image."""
+    _show(axes, found.split, int(found.split.image_of[caption]), "own", title)
+
+
+def _show_answers(panels: Sequence[Axes], found: Searched, caption: int) -> None:
+    """The best images of a caption, as many as there are panels, each with its place, its score and what it is."""
+    scores = found.scores[:, caption]
+    best = retrieval.top_k(scores, len(panels))
+    for place, (axes, image) in enumerate(zip(panels, best, strict=False), start=1):
+        kind = kind_of_image(found.split, caption, int(image))
+        _show(axes, found.split, image, kind, f"{place}: {scores[image]:.2f} {MARKS[kind]}")
+    for axes in panels[len(best) :]:
+        axes.axis("off")
+
+
+def _list(axes: Axes, found: Searched, image: int, captions: Sequence[FoundCaption], k: int) -> None:
+    """A line a caption, with room for k; below them the best own one with its rank, if it is not among them."""
     axes.axis("off")
-    for line, caption in enumerate(captions):
-        mark = "✓" if caption.own else "✗"
-        text = textwrap.shorten(caption.text, 88, placeholder=" …")
+    lines = [(f"{caption.score:.2f}", caption) for caption in captions]
+    if all(caption.kind != "own" for caption in captions):
+        own = best_own_caption(found, image)
+        lines.append((f"{own.score:.2f}, rank {found.image_ranks[image]:g}", own))
+    for line, (score, caption) in enumerate(lines):
+        text = textwrap.shorten(caption.text, LETTERS, placeholder=" …")
         copies = f"  (×{caption.copies})" if caption.copies > 1 else ""
-        axes.text(
-            0,
-            1 - (line + 0.5) / k,
-            f"{mark}  {text}{copies}",
-            va="center",
-            fontsize=7.5,
-            color=RIGHT if caption.own else "0.25",
-            fontweight="bold" if caption.own else "normal",
-            transform=axes.transAxes,
-            family="DejaVu Sans",
-        )
+        look = {"color": GREEN, "fontweight": "bold"} if caption.kind == "own" else {"color": "0.25"}
+        place = {"y": 1 - (line + 0.5) / (k + 1), "va": "center", "transform": axes.transAxes, "in_layout": False}
+        style = {"fontsize": 7, "family": "DejaVu Sans", "parse_math": False}  # a font that has the marks
+        axes.text(x=0, s=MARKS[caption.kind], **place, **style, **look)
+        axes.text(x=0.02, s=f"{score}  {text}{copies}", **place, **style, **look)
 
 
-def _show(axes: Axes, split: Split, image: int, right: bool | None, title: str) -> None:
-    """An image, framed as a right or a wrong answer, or as a query (None)."""
+def _show(axes: Axes, split: Split, image: int, kind: str, title: str) -> None:
+    """An image, framed by what it is to the query."""
     axes.imshow(read_image(split.images[image]))
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
-    axes.set_title(title, fontsize=6.5, pad=2)
-    if right is None:
-        frame = {"edgecolor": "0.6", "linestyle": "-", "linewidth": 1.2}
-    elif right:
-        frame = {"edgecolor": RIGHT, "linestyle": "-", "linewidth": 2.4}
-    else:
-        frame = {"edgecolor": WRONG, "linestyle": ":", "linewidth": 1.2}
+    axes.set_title(title, fontsize=SMALL, pad=2, family="DejaVu Sans")
     for spine in axes.spines.values():
-        spine.set(**frame, visible=True)
+        spine.set(**FRAMES[kind], visible=True)
 
 
-def _write(axes: Axes, text: str, note: str, width: int) -> None:
-    """A query's words, folded at ``width`` characters, and a note below them."""
+def _write(axes: Axes, text: str, width: int) -> None:
+    """A query's words, folded at ``width`` characters."""
     axes.axis("off")
-    axes.text(0, 0.62, textwrap.fill(text, width), va="center", fontsize=7, transform=axes.transAxes)
-    axes.text(0, 0.08, note, va="center", fontsize=6.5, color="0.35", transform=axes.transAxes)
+    axes.text(0, 0.5, textwrap.fill(text, width), va="center", fontsize=7, transform=axes.transAxes, parse_math=False)

@@ -1,38 +1,92 @@
-"""One run as it trained."""
+"""Runs as they trained."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from petl_core.evaluation.names import HMMC_TERMS
-from petl_core.plots.style import TWO_COLUMNS
+from petl_core.plots.style import (
+    DASHES,
+    ONE_COLUMN,
+    REFERENCE,
+    SMALL,
+    TWO_COLUMNS,
+    Look,
+    marker_and_colour,
+    method_look,
+)
 from petl_core.runs.folder import Run
 
 TERMS = {**HMMC_TERMS, "image": "image–image′", "text": "text–text′"}  # the prime is the second view
+COLUMNS = 6
 
 
 def plot_history(run: Run) -> Figure:
     """Loss terms and validation mR by epoch, the chosen epoch marked."""
     history = run.metrics["history"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.4))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(TWO_COLUMNS, 2.0))
 
     losses = pd.DataFrame([{"epoch": epoch["epoch"], **epoch["loss"]} for epoch in history if "loss" in epoch])
-    if not losses.empty:
-        long = losses.rename(columns=TERMS).melt("epoch", var_name="term", value_name="loss")
-        sns.lineplot(long, x="epoch", y="loss", hue="term", style="term", markers=True, dashes=False, ax=left)
-        sns.move_legend(left, "lower center", bbox_to_anchor=(0.5, 1), ncol=4, title=None, columnspacing=1, fontsize=7)
+    terms = [term for term in losses if term != "epoch"]
+    if len(terms) == 2:  # the total is the one term
+        terms.remove("total")
+    for i, term in enumerate(terms):
+        look = {**marker_and_colour(i), "linestyle": DASHES[i % len(DASHES)], "markersize": 3}
+        left.plot(losses["epoch"], losses[term], label=TERMS.get(term, term), **look)
+    if terms:
+        left.legend()
     left.set(xlabel="epoch", ylabel="training loss")
 
     validation = [epoch.get("validation_mr", np.nan) for epoch in history]
-    right.plot([epoch["epoch"] for epoch in history], validation, marker="o")
+    look = {**method_look(run.config.method), "markersize": 3.5}
+    right.plot([epoch["epoch"] for epoch in history], validation, **look)
     chosen = run.metrics["chosen_epoch"]
-    right.axvline(chosen, color="0.4", linestyle=":", label=f"chosen: epoch {chosen}")
-    right.set(xlabel="epoch (0 = before training)", ylabel="validation mR (%)")
+    right.axvline(chosen, label=f"chosen: epoch {chosen}", **REFERENCE)
+    right.set(xlabel="epoch (0: before training)", ylabel="validation mR (%)")
     right.legend()
 
     for axes in (left, right):
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def plot_learning_curves(curves: pd.DataFrame, names: Mapping[Any, str], looks: Mapping[Any, Look]) -> Figure:
+    """Validation mR by epoch, a panel a key, before the means of all others in grey.
+
+    Thin lines are seeds, with a marker at the epoch that was chosen; the thick line is their mean, as far as all go.
+
+    Args:
+        curves: of :func:`petl_core.evaluation.learning_curves.learning_curves`.
+        names: of its keys.
+        looks: of its keys.
+    """
+    by_key = curves.groupby("key", sort=False)
+    seeds = {key: part.pivot(index="epoch", columns="seed", values="validation_mr") for key, part in by_key}
+    means = {key: table.dropna().mean(axis=1) for key, table in seeds.items()}
+    columns = min(COLUMNS, len(means))
+    rows = -(-len(means) // columns)
+    width = TWO_COLUMNS if columns > 2 else ONE_COLUMN
+    figure, grid = plt.subplots(
+        rows, columns, sharex=True, sharey=True, figsize=(width, 0.35 + 1.05 * rows), squeeze=False
+    )  # fmt: skip
+    for axes, key in zip(grid.flat, means, strict=False):
+        look = looks[key]
+        for other in means.values():
+            axes.plot(other, color="0.85", linewidth=0.5, zorder=1)
+        axes.plot(seeds[key], color=look["color"], linewidth=0.5, alpha=0.7)
+        axes.plot(means[key], color=look["color"], linewidth=1.4)
+        chosen = curves[(curves["key"] == key) & curves["chosen"]]
+        axes.plot(chosen["epoch"], chosen["validation_mr"], linestyle="none", markersize=3.5, zorder=3, **look)
+        axes.set_title(names[key].replace(" + ", "\n+ "), fontsize=SMALL, pad=2)
+        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    for i, axes in enumerate(grid.flat):
+        axes.set_visible(i < len(means))
+        axes.tick_params(labelbottom=i + columns >= len(means))
+    figure.supxlabel("epoch (0: before training)", fontsize=8)
+    figure.supylabel("validation mR (%)", fontsize=8)
     return figure

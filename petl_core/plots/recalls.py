@@ -1,76 +1,119 @@
-"""Recalls of methods, and what their parameters buy."""
+"""Recalls of methods: side by side, by scene, and by the choice of the epoch."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from petl_core.evaluation.names import METRICS
-from petl_core.plots.style import TWO_COLUMNS, limits_with_margin, marker_and_colour, moved, whiskers
+from petl_core.plots.style import (
+    ONE_COLUMN,
+    REFERENCE,
+    SMALL,
+    TWO_COLUMNS,
+    Look,
+    limits_with_margin,
+    moved,
+    whiskers,
+)
 
-SAME_SIZE = 1.25  # methods whose parameters differ by less than this factor stand side by side
-STEP, WIDEST = 2.5, 4  # points between two of them, less than a marker; most steps from the first to the last
+Names = Mapping[Any, str]  # of keys
+Looks = Mapping[Any, Look]  # of keys
+
+SHOWN = {"mr": 2.2, "i2t_r1": 1, "t2i_r1": 1}  # metrics, and how wide their panels are
+POINT = {"linestyle": "none", "elinewidth": 0.9, "markersize": 4.5}
 
 
-def plot_recalls(frame: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
-    """The six recalls and mR of each row, with 95 % intervals.
+def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = True) -> Figure:
+    """mR, and R@1 both ways, with 95 % intervals, a row a key; the dashed line is the first that trains nothing.
 
     Args:
         frame: of :func:`comparison.summary` or :func:`per_run.scores`.
         names: of its keys.
+        looks: of its keys.
+        sort: the highest mR on top; otherwise in the order of the frame.
     """
-    figure, panels = plt.subplots(1, len(METRICS), sharey=True, figsize=(TWO_COLUMNS, 0.75 + 0.19 * len(frame)))
-    rows = np.arange(len(frame))
-    look = {**marker_and_colour(0), "markersize": 3.5, "linestyle": "none", "elinewidth": 1}
-    for axes, (metric, title) in zip(panels, METRICS.items(), strict=True):
-        axes.errorbar(frame[metric], rows, xerr=whiskers(frame, metric), **look)
-        axes.set_title(f"{title} (%)", fontsize=7)
-        axes.tick_params(labelsize=7)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    panels[0].set_yticks(rows, [names[key] for key in frame["key"]])
-    panels[0].invert_yaxis()
+    rows = frame.sort_values("mr", ascending=False, kind="stable") if sort else frame
+    untrained = frame[frame["parameters"] == 0].head(1)
+    figure, panels = plt.subplots(
+        1, len(SHOWN), sharey=True, figsize=(TWO_COLUMNS, 0.6 + 0.16 * max(3, len(rows))),
+        width_ratios=list(SHOWN.values())
+    )  # fmt: skip
+    for axes, metric in zip(panels, SHOWN, strict=True):
+        bars = whiskers(rows, metric)
+        for place, (key, value) in enumerate(zip(rows["key"], rows[metric], strict=True)):
+            axes.errorbar(value, place, xerr=bars[:, place : place + 1], **POINT, **looks[key])
+        for value in untrained[metric]:
+            axes.axvline(value, zorder=1, **REFERENCE)
+        axes.set_xlabel(f"{METRICS[metric]} (%)")
+        axes.set_xlim(left=max(0, limits_with_margin(rows, metric)[0]))
+        axes.xaxis.set_major_locator(MaxNLocator(8 if metric == "mr" else 4, steps=[1, 2, 5, 10]))
+    panels[0].set_yticks(range(len(rows)), [names[key] for key in rows["key"]])
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
 
 
-def plot_against_parameters(frame: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
-    """mR against trained parameters (log axis, with a place for none), with 95 % intervals.
-
-    Methods of nearly equal size are moved apart, by a few points at most, where they would hide one another.
+def plot_by_scene(frame: pd.DataFrame, names: Names, looks: Looks) -> Figure:
+    """mR by scene with 95 % intervals, a panel a key, each joined to what trains nothing; the easiest scene on top.
 
     Args:
-        frame: of :func:`comparison.summary`.
+        frame: of :func:`petl_core.evaluation.by_scene.recalls_by_scene`.
         names: of its keys.
+        looks: of its keys.
     """
-    figure, axes = plt.subplots(figsize=(TWO_COLUMNS, max(2.8, 0.6 + 0.19 * len(frame))))
-    bars = whiskers(frame, "mr")
-    for i, (row, steps) in enumerate(zip(frame.itertuples(), _steps_aside(frame["parameters"]), strict=True)):
-        axes.errorbar(
-            row.parameters, row.mr, bars[:, i : i + 1], linestyle="none", capsize=2, elinewidth=0.8, markersize=4.5,
-            label=names[row.key], transform=moved(axes, right=steps * STEP), **marker_and_colour(i)
-        )  # fmt: skip
-    # A decade below the smallest method is the place of those that train nothing.
-    trained = frame.loc[frame["parameters"] > 0, "parameters"]
-    trained = trained if len(trained) else pd.Series([1])
-    smallest, largest = int(np.floor(np.log10(trained.min()))), int(np.ceil(np.log10(trained.max())))
-    axes.set_xscale("symlog", linthresh=10**smallest, linscale=0.5)
-    axes.set_xticks([0, *(10**power for power in range(smallest, largest + 1))])
-    axes.set(xlabel="trained parameters", ylabel="test mR (%)", xlim=(-(10**smallest) / 5, 2 * trained.max()))
-    axes.set_ylim(*limits_with_margin(frame, "mr"))
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), fontsize=7)
+    counts = frame.groupby("scene")["images"].first()
+    scenes = frame.groupby("scene")["mr"].mean().sort_values(ascending=False).index
+    tables = {key: part.set_index("scene").loc[scenes] for key, part in frame.groupby("key", sort=False)}
+    before = next((key for key, table in tables.items() if (table["parameters"] == 0).all()), None)
+    shown = [key for key in tables if key != before] or [before]
+    figure, grid = plt.subplots(
+        1, len(shown), sharex=True, sharey=True, figsize=(TWO_COLUMNS, 0.75 + 0.16 * len(scenes)), squeeze=False
+    )  # fmt: skip
+    rows = range(len(scenes))
+    for axes, key in zip(grid.flat, shown, strict=True):
+        for other, up in ((before, -1.5), (key, 1.5)):
+            if other is not None:
+                table, look = tables[other], {**POINT, "markersize": 3.5, **looks[other]}
+                bars = whiskers(table, "mr")
+                axes.errorbar(
+                    table["mr"], rows, xerr=bars, transform=moved(axes, up=up), label=names[other], **look
+                )  # fmt: skip
+        axes.set_xlabel("test mR (%)")
+        axes.set_title(names[key])
+    grid[0, 0].set_yticks(rows, [f"{scene} ({counts[scene]})" for scene in scenes])
+    low, high = limits_with_margin(frame, "mr")
+    grid[0, 0].set(ylim=(len(scenes) - 0.4, -0.6), xlim=(min(low, -0.02 * high), high))
     return figure
 
 
-def _steps_aside(sizes: pd.Series) -> np.ndarray:
-    """How many steps to move each size aside, so that neighbours of about one size stand side by side."""
-    order = np.argsort(sizes.to_numpy(), kind="stable")
-    ordered = sizes.to_numpy(dtype=float)[order]
-    starts_anew = np.concatenate([[True], ordered[1:] > SAME_SIZE * ordered[:-1]])
-    steps = np.empty(len(sizes))
-    for places in np.split(order, np.flatnonzero(starts_anew)[1:]):
-        steps[places] = (np.arange(len(places)) - (len(places) - 1) / 2) * min(1, WIDEST / len(places))
-    return steps
+def plot_selection(audit: pd.DataFrame, names: Names, looks: Looks) -> Figure:
+    """What another choice of the epoch changes in test mR, a row a key: taking the last, or the best on test.
+
+    Args:
+        audit: of :func:`petl_core.evaluation.selection.selection_audit`.
+        names: of its keys; the mR at the epoch that is best on validation, the result, stands behind them.
+        looks: of its keys.
+    """
+    rows = audit.sort_values("on_validation", ascending=False, kind="stable")
+    figure, axes = plt.subplots(figsize=(ONE_COLUMN, 0.85 + 0.15 * max(3, len(rows))))
+    axes.axvline(0, label="best on validation: the result", zorder=1, **REFERENCE)
+    for place, row in enumerate(rows.to_dict("records")):
+        last, on_test = row["last"] - row["on_validation"], row["optimism"]
+        look = {"color": looks[row["key"]]["color"], "markersize": 4, "linestyle": "none"}
+        axes.plot([min(last, 0), max(last, on_test)], [place, place], color=look["color"], linewidth=0.8)
+        axes.plot(last, place, "s", markerfacecolor="white", **look)
+        axes.plot(on_test, place, ">", **look)
+    titles = [f"{names[row.key]}  {row.on_validation:.1f}" for row in rows.itertuples()]
+    axes.set_yticks(range(len(rows)), titles, fontsize=SMALL)
+    axes.set(xlabel="change in test mR (points)", ylim=(len(rows) - 0.4, -0.6))
+    marks = {"last epoch": ("s", "white"), "best on test": (">", "0.2")}
+    handles = [axes.lines[0]] + [
+        Line2D([], [], linestyle="none", marker=marker, color="0.2", markerfacecolor=face, markersize=4, label=label)
+        for label, (marker, face) in marks.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1, handletextpad=0.4)
+    return figure

@@ -17,8 +17,8 @@ from petl_core.paths import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, is_finished, open_run
 
 ATTEMPTS = 2  # of a run whose process dies: the second resumes after the last finished epoch
-# What the fork server imports: what trains a run, what its optimizer imports, what a first run may draw with.
-MODULES = ["petl_core.runs.experiment", "torch._dynamo", "drawn_scenes"]
+# What the fork server imports: what trains a run, what its optimizer and tests import, what a first run may draw with.
+MODULES = ["petl_core.runs.experiment", "torch._dynamo", "sklearn.linear_model", "drawn_scenes"]
 
 Outcome = Run | Failure
 

@@ -24,7 +24,7 @@ from petl_core.measuring import PeakMemory
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
-from petl_core.runs.testing import audit_selection, score_test_split
+from petl_core.runs.testing import audit_selection, choose_scene_tests, score_test_split
 from petl_core.training import default_backbones, fitting, inputs
 from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed_texts
@@ -119,8 +119,9 @@ class _Job:
     def training_parts(self) -> tuple[data.Split, data.Split]:
         """Training and validation images."""
         splits = splits_of(self.config, self.dataset)
-        if self.config.scene_probability and not scene_labels.scene_classes(splits["train"]):
-            raise ConfigError("scene_probability: no training image has a scene label; set it to 0, or name the scenes")
+        for name in ("scene_probability", "scene_weight", "scene_balance"):
+            if getattr(self.config, name) and not scene_labels.scene_classes(splits["train"]):
+                raise ConfigError(f"{name}: no training image has a scene label; set it to 0, or name the scenes")
         return splits["train"], splits["validation"]
 
     @property
@@ -136,6 +137,11 @@ class _Job:
         else:
             whole = inputs.cached_pixels(split, model.backbone, root, self.progress, template)
         return [whole.part(part, template) for part in parts]
+
+    def has_scene_tests(self, train: data.Split) -> bool:
+        """Whether a test image has a label that training showed."""
+        classes = scene_labels.scene_classes(train)
+        return bool((scene_labels.class_indices(self.dataset.test.scenes, classes) != scene_labels.UNKNOWN).any())
 
     @property
     def template(self) -> str:
@@ -157,10 +163,12 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
 
     # Train, where there is anything to train.
     memory = PeakMemory(device)
-    if config.epochs and model.trainable():
+    trains, has_scene_tests = config.epochs > 0 and bool(model.trainable()), job.has_scene_tests(train)
+    if trains or has_scene_tests:
         started = time.perf_counter()
         prepared_train, prepared_validation = job.prepare(model, job.training_split, train, validation)
         seconds["prepare"] = time.perf_counter() - started
+    if trains:
         width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
         state = TrainState.start(config, model, width, job.progress)
         candidates = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
@@ -172,9 +180,11 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
 
     # Test, once; what another epoch would have shown comes last, when nothing can be chosen by it any more.
     started = time.perf_counter()
+    scenes = None
+    if has_scene_tests:
+        scenes = choose_scene_tests(model, (prepared_train, train), (prepared_validation, validation), config)
     (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
-    classes = scene_labels.scene_classes(train)
-    tested = score_test_split(model, prepared_test, job.dataset.test, classes, config)
+    tested = score_test_split(model, prepared_test, job.dataset.test, scenes, config)
     audited = audit_selection(model, prepared_test, candidates, len(history))
     seconds["test"] = time.perf_counter() - started
 
@@ -191,6 +201,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         "scores": tested.scores,
         "intervals": tested.intervals,
         "scene_scores": tested.scene_scores,
+        "scene_test": tested.scene_test,
         "chosen_epoch": best_epoch(history)["epoch"],
         "history": history,
         "selection_audit": audited,

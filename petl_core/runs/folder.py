@@ -5,7 +5,7 @@ checkpoint.pt         the state after the last finished epoch; removed at the en
 candidates/           what was trained after each epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
-test_hits_oracle.npy, test_hits_predicted.npy   the same with scene labels in the queries, where training had them
+test_hits_<mode>.npy  the same by each mode of :mod:`petl_core.runs.scene_tests`
 metrics.json          every figure (:class:`Metrics`); written last: where it stands, the run is finished
 failed.json           why the last attempt failed, if it did
 """
@@ -36,6 +36,19 @@ class Epoch(TypedDict, total=False):
     drift: list[dict]  # of a run with a queue: rows of recycling.drift
 
 
+class SceneTest(TypedDict, total=False):
+    """How classes were predicted in the tests of :mod:`petl_core.runs.scene_tests`; accuracies in percent.
+
+    An accuracy is None where no image is labelled with a class.
+    """
+
+    classes: list[str]  # labels seen in training
+    predictor: dict[str, str]  # of the class of "text" and "image", chosen on validation
+    validation_accuracy: dict[str, dict[str, float | None]]  # of all candidates, by their names
+    accuracy: dict[str, float | None]  # of the chosen ones on the test split
+    prior_weights: dict[str, dict[str, float]]  # by mode and direction, "i2t" and "t2i"; chosen on validation
+
+
 class Metrics(TypedDict):
     """What ``metrics.json`` holds."""
 
@@ -45,7 +58,8 @@ class Metrics(TypedDict):
     inputs: dict[str, str]  # digests of data, images and backbone
     scores: dict[str, Scores]  # "strict", "equivalent" (caption-equivalence): on the test split
     intervals: dict[str, dict[str, list[float]]]  # of the same: [low, high] at 95 %, over test images
-    scene_scores: dict[str, dict[str, Scores]]  # with "oracle" and "predicted" labels in the queries
+    scene_scores: dict[str, dict[str, Scores]]  # as scores, by mode of scene_tests; empty without scene labels
+    scene_test: SceneTest  # empty without scene labels
     chosen_epoch: int  # by validation mR
     history: list[Epoch]
     selection_audit: list[float]  # test mR of each epoch, computed last; nothing is chosen by it

@@ -1,6 +1,5 @@
 """The one look at the test split, after training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +8,11 @@ from petl_core import retrieval
 from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
 from petl_core.data import Split, scene_labels
+from petl_core.runs import scene_tests
+from petl_core.runs.scene_tests import EmbeddedSplit, Rankings, SceneChoice
 from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_captions
+from petl_core.training.epoch import temperature_of
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,33 @@ class SplitScores:
     scores: dict  # "strict", "equivalent": see retrieval.evaluate
     intervals: dict  # of the same, over test images
     hits: np.ndarray  # (images, 7): see retrieval.per_image_hits
-    scene_scores: dict = field(default_factory=dict)  # by mode of labelled queries
+    scene_scores: dict = field(default_factory=dict)  # by mode of scene_tests
     scene_hits: dict[str, np.ndarray] = field(default_factory=dict)
+    scene_test: dict = field(default_factory=dict)  # see scene_tests.facts
+
+
+def choose_scene_tests(
+    model: AdaptedCLIP,
+    train: tuple[PreparedSplit, Split],
+    validation: tuple[PreparedSplit, Split],
+    config: RunConfig,
+) -> SceneChoice:
+    """What tests with scene classes need, chosen by the validation part before the test split is read.
+
+    Args:
+        model: in the state to be tested.
+        train: the training part, some of whose images have scene labels.
+        validation: the other part.
+        config: of the run.
+    """
+    classes = scene_labels.scene_classes(train[1])
+    prompts = embed_captions(model, scene_labels.class_prompts(classes))
+    parts = [EmbeddedSplit.of(split, embed(model, prepared), classes) for prepared, split in (train, validation)]
+    return scene_tests.choose(classes, prompts, float(temperature_of(model, config)), *parts)
 
 
 def score_test_split(
-    model: AdaptedCLIP, prepared: PreparedSplit, split: Split, classes: list[str], config: RunConfig
+    model: AdaptedCLIP, prepared: PreparedSplit, split: Split, scenes: SceneChoice | None, config: RunConfig
 ) -> SplitScores:
     """Embed the test split and score it.
 
@@ -33,24 +56,28 @@ def score_test_split(
         model: in the state to be tested.
         prepared: of ``split``.
         split: the test split.
-        classes: the scene labels seen in training; queries are also tested with labels where training had them.
+        scenes: of :func:`choose_scene_tests`; None for no tests with scene classes.
         config: of the run.
     """
     images, texts = embed(model, prepared)
     scores = retrieval.similarity(images, texts)
     hits = retrieval.per_image_hits(scores, split.image_of)
     equivalent = retrieval.per_image_hits(scores, split.image_of, split.captions)
-    labelled = {}
-    if config.scene_probability and classes:
-        labelled = _labelled_scores(model, (images, texts), split, classes, config.scene_template)
+    rankings: dict[str, Rankings] = {}
+    facts = {}
+    if scenes:
+        embedded = EmbeddedSplit.of(split, (images, texts), scenes.classes)
+        rankings = scene_tests.gallery_rankings(scenes, embedded)
+        facts = scene_tests.facts(scenes, embedded)
+        if config.scene_probability:
+            rankings |= _labelled_queries(model, embedded, split, scenes, config.scene_template)
     return SplitScores(
         scores=retrieval.evaluate(scores, split.image_of, split.captions),
         intervals={"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
         hits=hits,
-        scene_scores={
-            mode: retrieval.evaluate(found, split.image_of, split.captions) for mode, found in labelled.items()
-        },
-        scene_hits={mode: retrieval.per_image_hits(found, split.image_of) for mode, found in labelled.items()},
+        scene_scores={mode: scene_tests.evaluate(found, split) for mode, found in rankings.items()},
+        scene_hits={mode: scene_tests.per_image_hits(found, split) for mode, found in rankings.items()},
+        scene_test=facts,
     )
 
 
@@ -71,18 +98,17 @@ def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Can
     return found
 
 
-def _labelled_scores(
-    model: AdaptedCLIP, space: tuple[np.ndarray, np.ndarray], split: Split, classes: list[str], template: str
-) -> dict[str, np.ndarray]:
-    """(N, M) scores for queries with labels, each mode apart; ``space`` is images (N, d) and plain texts (M, d)."""
-    images, texts = space
-
-    def predict(_: Sequence[str]) -> list[str]:
-        prompts = embed_captions(model, scene_labels.class_prompts(classes))
-        return scene_labels.predict_scenes(texts, prompts, classes)
-
-    scores = {}
-    for mode in ("oracle", "predicted"):
-        queries = scene_labels.test_queries(split, mode, template, predict)
-        scores[mode] = retrieval.similarity(images, embed_captions(model, queries))
-    return scores
+def _labelled_queries(
+    model: AdaptedCLIP, embedded: EmbeddedSplit, split: Split, scenes: SceneChoice, template: str
+) -> dict[str, Rankings]:
+    """Rankings where scene labels join the texts: the predicted ones, and the true ones."""
+    predicted = [scenes.classes[i] for i in scenes.of_text.classes(embedded.texts)]
+    captions = {
+        "predicted": scene_labels.join_labels(split.captions, predicted, template),
+        "oracle": scene_labels.labelled_captions(split, template),
+    }
+    rankings = {}
+    for mode, texts in captions.items():
+        scores = retrieval.similarity(embedded.images, embed_captions(model, texts))
+        rankings[mode] = Rankings(scores, scores)
+    return rankings

@@ -1,9 +1,11 @@
-"""``Gallery``: images to search, by text or by image; of one's own folder, or of a data set's split.
+"""``Gallery``: images to search, by text or by image; of one's own folder, or of a data set's split::
 
-gallery = Gallery.of_folder("imagery", models.of_run("runs/HASH"))
-hits = gallery.search_text("a harbor with many boats", k=5)
-gallery.picture(hits[0])
-gallery.search_image(hits[0].path, k=5, window=hits[0].window)
+    gallery = Gallery.of_folder("imagery", models.of_run("runs/HASH"))
+    hits = gallery.search_text("a harbor with many boats", k=5)
+    gallery.picture(hits[0])
+    gallery.search_image(hits[0].path, k=5, window=hits[0].window)
+
+A path that is relative starts at the project's root.
 """
 
 from collections.abc import Callable, Sequence

@@ -84,7 +84,7 @@ class Store:
             folder = self._folder / f"whole-{number}"
             try:
                 return _read_whole(folder)
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
                 log.warning("index %s is broken (%s: %s) and made again", folder, type(error).__name__, error)
         return None
 

@@ -43,6 +43,7 @@ class Inputs:
             tokens_of=self._rows_of_captions(split.captions),
             image_of=torch.as_tensor(split.image_of),
             labelled_of=labelled,
+            scenes=split.scenes,
         )
 
     def _rows_of_captions(self, captions: Sequence[str]) -> torch.Tensor:
@@ -58,6 +59,7 @@ class PreparedSplit:
     tokens_of: torch.Tensor  # (M,) long: row of each caption
     image_of: torch.Tensor  # (M,) long: each caption's image
     labelled_of: torch.Tensor | None = None  # (M,) long: row of each caption with its scene label
+    scenes: tuple[str | None, ...] = ()  # (N,) label of each image
 
 
 def prepare(split: Split, backbone: Backbone, progress: bool = False, scene_template: str = "") -> PreparedSplit:
@@ -133,10 +135,15 @@ def embed_texts(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, pr
 
 def embed_captions(model: AdaptedCLIP, captions: Sequence[str]) -> np.ndarray:
     """(M, d) normalised float32 embeddings of any captions; copies get identical ones."""
+    prepared = prepare_captions(model, captions)
+    return embed_texts(model, prepared, prepared.tokens_of).numpy()
+
+
+def prepare_captions(model: AdaptedCLIP, captions: Sequence[str]) -> PreparedSplit:
+    """Any captions, tokenised for a model; a split without images."""
     first, rows = distinct([caption_key(caption) for caption in captions])
     tokens = model.backbone.tokens([captions[i] for i in first])
-    queries = PreparedSplit(Inputs(tokens, {}, {}), rows, rows, rows)
-    return embed_texts(model, queries, rows).numpy()
+    return PreparedSplit(Inputs(tokens, {}, {}), rows, rows, rows)
 
 
 def distinct(items: Sequence) -> tuple[list[int], torch.Tensor]:

@@ -14,6 +14,7 @@ from petl_core.adapters import AdaptedCLIP, second_view
 from petl_core.config import RunConfig
 from petl_core.data import scene_labels
 from petl_core.training.encoding import Encoder, PreparedSplit, image_encoder, text_encoder
+from petl_core.training.scenes import SceneTerm, balanced_rows
 from petl_core.training.state import TrainState
 
 # Streams of random numbers: an epoch's order needs none beside seed and epoch.
@@ -33,13 +34,14 @@ def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
     torch.manual_seed(config.seed * 1_000_003 + epoch)
     scene_rng = np.random.default_rng([config.seed, epoch, SCENE_STREAM])
     batches = list(epoch_batches(train, config, epoch))
+    scene_term = SceneTerm.of(state.model, train) if config.scene_weight else None
     state.model.train()
 
     sums: dict[str, float] = {}
     bar = tqdm(batches, f"epoch {epoch}/{config.epochs}", disable=not state.progress, unit="step", mininterval=1)
     for step, rows in enumerate(bar):
         rate = learning_rate(config, epoch - 1 + step / len(batches))
-        terms = batch_loss(state, train, rows, scene_rng)
+        terms = batch_loss(state, train, rows, scene_rng, scene_term)
         if not torch.isfinite(terms["total"]):
             raise FloatingPointError(
                 f"loss is {terms['total'].item()} at epoch {epoch}, step {step + 1}: lower learning_rate "
@@ -53,9 +55,14 @@ def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
 
 
 def epoch_batches(train: PreparedSplit, config: RunConfig, epoch: int) -> Iterator[torch.Tensor]:
-    """Rows of captions, (B,) each, in this epoch's order: every caption, or one drawn for every image."""
+    """Rows of captions, (B,) each, in this epoch's order: every caption, or one for every image, or for one drawn."""
     rng = np.random.default_rng([config.seed, epoch])
-    rows = one_caption_an_image(train, rng) if config.pairs == "images" else rng.permutation(len(train.image_of))
+    if config.scene_balance:
+        rows = balanced_rows(train, rng)
+    elif config.pairs == "images":
+        rows = one_caption_an_image(train, rng)
+    else:
+        rows = rng.permutation(len(train.image_of))
     yield from in_batches(rows, config.batch_size)
 
 
@@ -87,7 +94,11 @@ def learning_rate(config: RunConfig, epochs_done: float) -> float:
 
 
 def batch_loss(
-    state: TrainState, train: PreparedSplit, rows: torch.Tensor, scene_rng: np.random.Generator
+    state: TrainState,
+    train: PreparedSplit,
+    rows: torch.Tensor,
+    scene_rng: np.random.Generator,
+    scene_term: SceneTerm | None = None,
 ) -> dict[str, torch.Tensor]:
     """The loss terms of the captions ``rows`` (B,) and their images, and their total; fills the queue."""
     config, model = state.config, state.model
@@ -108,6 +119,11 @@ def batch_loss(
     exclude = losses.false_negatives(image_rows, caption_rows) if config.mask_false_negatives else {}
     masks = {name: mask.to(model.device) for name, mask in exclude.items()}
     terms = losses.hmmc(batches, _contrast(model, config), weights, masks)
+
+    # L_scene: classes.
+    if scene_term:
+        terms["scene"] = scene_term.loss(batches, train.image_of[rows], temperature_of(model, config))
+        terms["total"] = terms["total"] + config.scene_weight * terms["scene"]
 
     # L_queue: negatives of past batches, which this one joins afterwards.
     if state.queue.size:
@@ -131,8 +147,13 @@ def _contrast(model: AdaptedCLIP, config: RunConfig, to_queue: bool = False) -> 
     """The configured contrast: of two batches, or of a batch and the queue."""
     if config.contrast == "triplet":
         return partial(losses.triplet_to_queue if to_queue else losses.triplet, margin=config.margin)
-    temperature = 1 / model.clip.logit_scale.exp() if config.learn_temperature else config.temperature
-    return partial(losses.infonce_to_queue if to_queue else losses.infonce, temperature=temperature)
+    infonce = losses.infonce_to_queue if to_queue else losses.infonce
+    return partial(infonce, temperature=temperature_of(model, config))
+
+
+def temperature_of(model: AdaptedCLIP, config: RunConfig) -> float | torch.Tensor:
+    """By which cosines are divided: the configured one, or the model's own where it learns it."""
+    return 1 / model.clip.logit_scale.exp() if config.learn_temperature else config.temperature
 
 
 def _update(state: TrainState, loss: torch.Tensor, rate: float) -> None:

@@ -27,16 +27,6 @@ AUGMENTED = [
 ]
 
 
-class Blind:
-    """A split that fails a test which looks at its scenes."""
-
-    captions, image_of = SPLIT.captions, SPLIT.image_of
-
-    @property
-    def scenes(self):
-        pytest.fail("looked at the scenes")
-
-
 def test_captions_take_their_images_label_and_unlabelled_ones_stay():
     assert scene_labels.labelled_captions(SPLIT, TEMPLATE) == AUGMENTED
     assert scene_labels.labelled_captions(SPLIT)[0] == "a satellite photo of dense residential: many houses"
@@ -83,42 +73,17 @@ def test_the_choice_depends_on_the_seed_alone():
     assert first.tolist() == again.tolist() != other.tolist()
 
 
-def test_no_label_joins_a_query_by_default():
-    assert scene_labels.test_queries(Blind(), "none", TEMPLATE, pytest.fail) == list(SPLIT.captions)
-
-
-def test_oracle_queries_have_the_true_labels():
-    assert scene_labels.test_queries(SPLIT, "oracle", TEMPLATE, pytest.fail) == AUGMENTED
-
-
-def test_predicted_queries_depend_on_their_text_alone():
-    def predict(captions):
-        return ["river" if "water" in caption or "bridge" in caption else "pond" for caption in captions]
-
-    expected = [f"{scene} | {caption}" for scene, caption in zip(predict(SPLIT.captions), SPLIT.captions, strict=True)]
-    assert scene_labels.test_queries(Blind(), "predicted", TEMPLATE, predict) == expected
-
-
-def test_a_prediction_for_only_some_captions_is_an_error():
+def test_any_labels_join_captions_in_their_order():
+    joined = scene_labels.join_labels(("a lake", "a road"), ("river", None), "{caption} [{scene}]")
+    assert joined == ["a lake [river]", "a road"]
     with pytest.raises(ValueError, match="shorter"):
-        scene_labels.test_queries(SPLIT, "predicted", TEMPLATE, lambda captions: ["river"])
+        scene_labels.join_labels(SPLIT.captions, ["river"], TEMPLATE)
 
 
-@pytest.mark.parametrize(("mode", "template", "message"), [("true", TEMPLATE, "one of none"), ("none", "{x}", "hold")])
-def test_unknown_modes_and_bad_templates_are_refused(mode, template, message):
-    with pytest.raises(ConfigError, match=message):
-        scene_labels.test_queries(SPLIT, mode, template, pytest.fail)
-
-
-def test_the_nearest_class_is_predicted():
-    classes = np.eye(3)
-    captions = np.array([[0.9, 0.1, 0.0], [0.0, 0.6, 0.8], [0.3, 0.9, 0.3]])
-    assert scene_labels.predict_scenes(captions, classes, ["beach", "pond", "river"]) == ["beach", "river", "pond"]
-
-
-def test_without_classes_nothing_is_predicted():
-    with pytest.raises(ConfigError, match="no scene class"):
-        scene_labels.predict_scenes(np.ones((2, 3)), np.ones((0, 3)), [])
+def test_a_class_that_is_not_listed_is_unknown_as_a_missing_label_is():
+    classes = scene_labels.scene_classes(SPLIT)
+    places = scene_labels.class_indices(("river", "airport", None, "dense residential"), classes)
+    assert places.tolist() == [1, scene_labels.UNKNOWN, scene_labels.UNKNOWN, 0]
 
 
 def test_classes_are_the_labels_seen_and_have_a_prompt_each():
@@ -141,7 +106,7 @@ def test_published_captions(real_data, name, unlabelled, classes):
     assert len(scene_labels.scene_classes(published.train)) == classes
     test = published.test
     assert test.scenes.count(None) == unlabelled
-    queries = scene_labels.test_queries(test, "oracle", TEMPLATE, pytest.fail)
+    queries = scene_labels.labelled_captions(test, TEMPLATE)
     for query, caption, image in zip(queries, test.captions, test.image_of, strict=True):
         scene = test.scenes[image]
         assert query == (caption if scene is None else f"{scene} | {caption}")

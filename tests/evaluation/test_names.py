@@ -16,6 +16,10 @@ from petl_core.runs.folder import Failure
         ({"w_image": 1.0, "w_text": 1.0}, "MRS-Adapter + HMMC (InfoNCE)"),
         ({"contrast": "triplet", "w_text": 1.0}, "MRS-Adapter + image–text and text–text (triplet)"),
         ({"queue_size": 64, "scene_probability": 0.5}, "MRS-Adapter (InfoNCE) + queue 64 + scene labels 0.5"),
+        (
+            {"scene_weight": 0.3, "scene_balance": True},
+            "MRS-Adapter (InfoNCE) + scene cross-entropy 0.3 + balanced scenes",
+        ),
     ],
 )
 def test_a_run_is_described_by_method_loss_queue_and_labels(tmp_path, fields, name):

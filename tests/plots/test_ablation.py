@@ -4,13 +4,14 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from fake_runs import IMAGES, add_drift, fake_queues, fake_run
+from fake_runs import IMAGES, add_drift, add_labelled_tests, fake_queues, fake_run
 
 from petl_core.evaluation.ablation import Ablation
-from petl_core.evaluation.labelled_queries import LabelledTest
+from petl_core.evaluation.labelled_queries import LabelledTest, labelled_tests
 from petl_core.plots.ablation import plot_lines, plot_rows
 from petl_core.plots.drift import plot_drift
 from petl_core.plots.outputs import Outputs
+from petl_core.plots.style import ONE_COLUMN
 
 mpl.use("agg")
 
@@ -70,6 +71,18 @@ def test_labelled_queries_are_lines_of_their_own(tmp_path):
     ablation = Ablation([fake_run(tmp_path, 0.3), run, oracle], ["scene_probability", "queries"])
     figure = plot_lines(ablation, {"scene_probability": "p"}, "queries", scale="linear")
     assert legend(figure) == ["no label", "oracle label (LEAK)"]
+
+
+def test_tests_with_scene_classes_are_rows_that_fit_one_column(tmp_path):
+    runs = [fake_run(tmp_path, 0.3), fake_run(tmp_path, 0.3, scene_balance=True)]
+    for run in runs:
+        add_labelled_tests(run, "gallery_known", "gallery_oracle")
+    tests = [test for run in runs for test in (run, *labelled_tests(run))]
+    figure = plot_rows(Ablation(tests, ["labels", "queries"]), rows="queries", hue="labels")
+    assert figure.get_figwidth() == ONE_COLUMN
+    assert legend(figure) == ["without labels", "batches balanced by label"]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["no label", "all image labels known,\nsoft prior", "oracle filter (LEAK)"]
 
 
 def test_drift_has_a_line_for_every_run(queue_runs):

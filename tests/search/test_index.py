@@ -151,10 +151,11 @@ def test_a_kill_between_the_new_index_and_its_clearing_counts_nothing_twice(fold
     assert paths(second) == sorted(second.contents)
 
 
-def test_a_broken_index_is_made_again(folder, model, caplog):
+@pytest.mark.parametrize(("file", "kept"), [("rows.bin", -4), ("rows.bin", 0), ("tiles.npy", 0), ("files.json", -9)])
+def test_a_broken_index_is_made_again(folder, model, caplog, file, kept):
     make(folder, model)
-    (rows,) = (folder.parent / "indexes").glob("*/whole-*/rows.bin")
-    rows.write_bytes(rows.read_bytes()[:-4])
+    (broken,) = (folder.parent / "indexes").glob(f"*/whole-*/{file}")
+    broken.write_bytes(broken.read_bytes()[:kept])
     again = make(folder, model)
     assert again.encoded == 6
     assert "whole-1 is broken" in caplog.text

@@ -1,0 +1,89 @@
+"""What a finished run's training kept for the backward pass of a step: measured again, exactly, without training.
+
+Of :mod:`efficiency` this is the counterpart for the runs of a comparison: their own batches, loss and options.
+"""
+
+import tempfile
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from petl_core import adapters, backbone
+from petl_core.data import default_data
+from petl_core.measuring import MIB, saved_bytes
+from petl_core.runs.experiment import draw_images, find_device
+from petl_core.runs.folder import Run
+from petl_core.training import default_backbones, encoding, inputs
+from petl_core.training.encoding import PreparedSplit, embed_texts
+from petl_core.training.epoch import batch_loss, epoch_batches
+from petl_core.training.state import TrainState
+
+
+def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> float:
+    """MiB that autograd keeps of one training step of a run, from its loss until its backward pass.
+
+    The method is attached anew, and takes the loss of one batch of the training split, all its terms included; a queue
+    is full. Weights, the queue, and the batch's pixels and tokens do not count: they are in memory anyway. Equal
+    configurations give equal bytes, and runs with one seed and batch size are measured on one batch.
+
+    Args:
+        run: a finished one.
+        data_root: folder of the data sets; that of the run must be there.
+        device: "cpu", "cuda", "cuda:1", or "auto".
+
+    Returns:
+        MiB; 0 for a run that trains nothing, and NaN with a gradient cache, whose graphs live within the backward pass.
+    """
+    config = run.config
+    if not config.epochs:
+        return 0.0
+    if config.gradient_cache:
+        return float("nan")
+    torch.manual_seed(config.seed)
+    weights = default_backbones.find_or_pretrain(config.backbone, run.folder.parent, data_root)
+    frozen = backbone.load(weights, config.pretrained, config.precision, find_device(device))
+    model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
+    if not model.trainable():
+        return 0.0
+
+    # A batch, and a state in which the queue is full and past its warm-up.
+    train = _prepare_batch(run, model, data_root)
+    rows = next(epoch_batches(train, config, epoch=1))
+    state = TrainState.start(config, model, width=embed_texts(model, train, train.tokens_of[:1]).shape[1])
+    state.queue.stored, state.queue.steps = config.queue_size, config.queue_warmup + config.queue_ramp
+    model.train()
+
+    # Pixels and tokens, as they are read.
+    read: list[torch.Tensor] = []
+    for name in ("encode_image", "encode_text"):
+        setattr(model, name, _recording(getattr(model, name), read))
+
+    def step() -> torch.Tensor:
+        return batch_loss(state, train, rows, np.random.default_rng(config.seed))["total"]
+
+    return saved_bytes(step, chain(model.parameters(), model.buffers(), state.queue.buffers(), read)) / MIB
+
+
+def _prepare_batch(run: Run, model: adapters.AdaptedCLIP, data_root: str | Path) -> PreparedSplit:
+    """As many training images as a batch has pairs, prepared as the run's training split was."""
+    config = run.config
+    split = default_data.load_or_draw(config.dataset, data_root).train
+    split = draw_images(split, min(config.batch_size, len(split.images)), config.seed)
+    if not config.cache_features:
+        template = config.scene_template if config.scene_probability else ""
+        return encoding.prepare(split, model.backbone, scene_template=template)
+    with tempfile.TemporaryDirectory() as root:
+        return inputs.cached_taps(split, model, Path(root)).part(split)
+
+
+def _recording(encode: Callable, read: list[torch.Tensor]) -> Callable:
+    """``encode``, which also puts what it reads into a list."""
+
+    def encode_and_record(batch: torch.Tensor, **options: bool) -> torch.Tensor:
+        read.append(batch)
+        return encode(batch, **options)
+
+    return encode_and_record

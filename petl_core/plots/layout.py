@@ -1,0 +1,113 @@
+"""Places in crowded plots: names beside them, markers clear of one another, a log axis with a place for nothing."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from scipy.optimize import isotonic_regression
+
+from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look
+
+LINE_HEIGHT = 0.115  # inches that a label takes
+CLEAR, MOST = 4, 7  # points: between the middles of two markers; as far as one is moved aside for that
+
+
+def label_column(
+    column: Axes, heights: Mapping[Hashable, float], names: Mapping[Any, str], looks: Mapping[Any, Look]
+) -> None:
+    """Fill an axes, which becomes invisible, with the names of points in the plot to its left.
+
+    Args:
+        column: shares the y axis, whose limits and scale are final, with that plot, and stands beside it.
+        heights: y of each key's point.
+        names: of the keys.
+        looks: of the keys.
+    """
+    column.axis("off")
+    column.set_xlim(0, 1)
+    to_fraction = column.transData + column.transAxes.inverted()
+    true = to_fraction.transform([(0, height) for height in heights.values()])[:, 1]
+    inches = column.figure.get_figheight() - 0.5  # less the x axis and its label
+    for key, start, place in zip(heights, true, spread(true, LINE_HEIGHT / inches), strict=True):
+        column.plot([0, 0.12], [start, place], transform=column.transAxes, color="0.6", linewidth=0.4, clip_on=False)
+        column.plot(
+            0.17, place, transform=column.transAxes, linestyle="none", markersize=4, clip_on=False, **looks[key]
+        )  # fmt: skip
+        column.text(0.23, place, names[key], transform=column.transAxes, va="center_baseline", fontsize=SMALL)
+
+
+def spread(places: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
+    """Places from 0 to 1, moved as little as need be to lie at least ``gap`` apart; nearer where there is no room.
+
+    >>> spread([0.5, 0.0, 0.5], 0.2).round(2).tolist()
+    [0.4, 0.0, 0.6]
+    """
+    places = np.asarray(places, dtype=float)
+    gap = min(gap, 1 / max(1, len(places) - 1))
+    order = np.argsort(places, kind="stable")
+    # Without their gaps, places in order need only not to fall.
+    gaps = gap * np.arange(len(places))
+    moved = isotonic_regression(places[order] - gaps).x.clip(0, 1 - gaps[-1:].sum())
+    found = np.empty(len(places))
+    found[order] = moved + gaps
+    return found
+
+
+def steps_aside(axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> np.ndarray:
+    """How far, in typographic points, to move each marker to the right so that all lie clear of one another.
+
+    The nearest free place is taken, but none further than ``MOST``.
+
+    Args:
+        axes: whose limits and place in the figure are final.
+        x, y: data of P markers.
+
+    Returns:
+        (P,).
+    """
+    points = axes.transData.transform(np.column_stack([x, y])) * POINTS_PER_INCH / axes.figure.dpi
+    steps = np.array(sorted(np.arange(-MOST, MOST + 1), key=abs), dtype=float)
+    placed: list[np.ndarray] = []
+    shifts = np.zeros(len(points))
+    for i in np.argsort(points[:, 1], kind="stable"):
+        if np.isnan(points[i]).any():  # not drawn
+            continue
+        candidates = points[i] + np.column_stack([steps, np.zeros_like(steps)])  # (steps, 2)
+        others = np.array(placed).reshape(1, -1, 2)
+        nearest = np.linalg.norm(candidates[:, None] - others, axis=2).min(axis=1, initial=np.inf)
+        free = np.flatnonzero(nearest >= CLEAR)
+        chosen = free[0] if len(free) else np.argmax(nearest)
+        shifts[i] = steps[chosen]
+        placed.append(candidates[chosen])
+    return shifts
+
+
+def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
+    """Where values stand on the log x axis that this makes: 0 apart, left of the others, behind a dotted line."""
+    positive = values[values > 0]
+    smallest, largest = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
+    margin = max(largest / smallest, 10) ** 0.07
+    ticks = _ticks(smallest, largest)
+    labels = [f"{tick:g}" if tick < 1000 else f"$10^{{{np.log10(tick):.0f}}}$" for tick in ticks]
+    left, none = smallest / margin, smallest / margin**2.2
+    axes.set_xscale("log")
+    if (values == 0).any():
+        axes.axvline(smallest / margin**1.3, color="0.5", linestyle=":", linewidth=0.8)
+        ticks, labels, left = [none, *ticks], ["0", *labels], none / margin
+    axes.set_xticks(ticks, labels)
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(left, largest * margin)
+    return values.where(values != 0, none).to_numpy(dtype=float)
+
+
+def _ticks(smallest: float, largest: float) -> list[float]:
+    """Powers of ten within the values, or where these span little, their multiples too."""
+    for multiples in ((1,), (1, 3), (1, 2, 5)):
+        powers = range(int(np.floor(np.log10(smallest))), int(np.ceil(np.log10(largest))) + 1)
+        ticks = [multiple * 10.0**power for power in powers for multiple in multiples]
+        within = [tick for tick in ticks if smallest <= tick <= largest]
+        if len(within) > 2:
+            return within
+    return within or [smallest]

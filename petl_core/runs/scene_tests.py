@@ -1,0 +1,169 @@
+"""Tests in which something is known of scene classes, each apart from the plain test, by what it assumes known.
+
+Classes are those that training showed. A caption's class is predicted from its text alone; the predictor was chosen on
+validation. CMER (arXiv 2501.10638) says that metadata shrinks the search space; it does not say how.
+
+    mode            text to image                           image to text
+    gallery_hard    images of other classes rank last       captions of other classes rank last
+    gallery_soft    s + w log p(class of image | text)      the same
+    gallery_known   as gallery_soft                         the same
+    gallery_oracle  as gallery_hard, by true classes        the same
+    predicted       the predicted label joins the text      the same
+    oracle          the true label joins the text           the same
+
+Where images are the gallery, their labels are known metadata in all of the gallery modes. Where an image is the query,
+its class is predicted from its pixels, but for "gallery_known", which knows its label, too. Captions never carry one,
+but for the two oracles, which take it from the very image that is looked for: a LEAK.
+
+The weight w is chosen on validation, for each direction apart. Images without a label are never filtered out and have
+the prior of a class at random.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from petl_core import retrieval
+from petl_core.data import Split
+from petl_core.data.scene_labels import class_indices
+from petl_core.retrieval.class_prediction import ClassPredictor, candidates, most_accurate
+from petl_core.retrieval.classes import inside_first, log_prior, same_class
+from petl_core.retrieval.ranks import KS
+
+PRIOR_WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # at 0 the plain test; Bayes' own is the temperature
+
+
+class Rankings(NamedTuple):
+    """What captions are ranked by for each image, and images for each caption."""
+
+    i2t: np.ndarray  # (N, M)
+    t2i: np.ndarray  # (N, M)
+
+
+@dataclass(frozen=True)
+class EmbeddedSplit:
+    """A split as a model embeds it, with the class of each image."""
+
+    images: np.ndarray  # (N, d)
+    texts: np.ndarray  # (M, d)
+    image_of: np.ndarray  # (M,)
+    classes: np.ndarray  # (N,) UNKNOWN where an image has no label that training showed
+
+    @classmethod
+    def of(cls, split: Split, embeddings: tuple[np.ndarray, np.ndarray], classes: list[str]) -> "EmbeddedSplit":
+        """A split with its embeddings, images (N, d) and captions (M, d)."""
+        return cls(*embeddings, split.image_of, class_indices(split.scenes, classes))
+
+    @property
+    def classes_of_texts(self) -> np.ndarray:
+        """(M,) the true class of each caption: of its image."""
+        return self.classes[self.image_of]
+
+
+@dataclass(frozen=True)
+class SceneChoice:
+    """What was chosen on validation before the test split is read."""
+
+    classes: list[str]
+    of_text: ClassPredictor
+    of_image: ClassPredictor
+    prior_weights: dict[str, dict[str, float]]  # by mode and direction
+    validation_accuracy: dict[str, dict[str, float | None]]  # of each candidate, in percent: "text", "image"
+
+
+def choose(
+    classes: list[str], prompts: np.ndarray, temperature: float, train: EmbeddedSplit, validation: EmbeddedSplit
+) -> SceneChoice:
+    """Choose predictors by their accuracy, and weights of the prior by mean recall, on the validation part.
+
+    Args:
+        classes: C labels seen in training.
+        prompts: (C, d) embeddings of their prompts.
+        temperature: of the contrast.
+        train: what predictors learn from.
+        validation: what decides between them.
+    """
+    text_candidates = candidates(prompts, temperature, train.texts, train.classes_of_texts)
+    image_candidates = candidates(prompts, temperature, train.images, train.classes)
+    of_text, text_accuracy = most_accurate(text_candidates, validation.texts, validation.classes_of_texts)
+    of_image, image_accuracy = most_accurate(image_candidates, validation.images, validation.classes)
+
+    scores = retrieval.similarity(validation.images, validation.texts)
+    relevant = retrieval.relevance(validation.image_of, len(validation.images))
+    probabilities = of_text.probabilities(validation.texts)
+    of_label = log_prior(validation.classes, probabilities)
+    of_pixels = log_prior(of_image.classes(validation.images), probabilities)
+    t2i = _best_weight(scores.T, of_label.T, relevant.T)
+    return SceneChoice(
+        classes=classes,
+        of_text=of_text,
+        of_image=of_image,
+        prior_weights={
+            "gallery_soft": {"i2t": _best_weight(scores, of_pixels, relevant), "t2i": t2i},
+            "gallery_known": {"i2t": _best_weight(scores, of_label, relevant), "t2i": t2i},
+        },
+        validation_accuracy={"text": text_accuracy, "image": image_accuracy},
+    )
+
+
+def gallery_rankings(choice: SceneChoice, split: EmbeddedSplit) -> dict[str, Rankings]:
+    """Rankings by each of the gallery modes; ``split.image_of`` serves the oracle alone."""
+    scores = retrieval.similarity(split.images, split.texts)
+    probabilities = choice.of_text.probabilities(split.texts)
+    predicted, seen = probabilities.argmax(axis=1), choice.of_image.classes(split.images)
+    of_label, of_pixels = log_prior(split.classes, probabilities), log_prior(seen, probabilities)
+    soft, known = (choice.prior_weights[mode] for mode in ("gallery_soft", "gallery_known"))
+    by_true_class = inside_first(scores, same_class(split.classes, split.classes_of_texts))
+    t2i_soft = scores + soft["t2i"] * of_label
+    return {
+        "gallery_hard": Rankings(
+            inside_first(scores, same_class(seen, predicted)),
+            inside_first(scores, same_class(split.classes, predicted)),
+        ),
+        "gallery_soft": Rankings(scores + soft["i2t"] * of_pixels, t2i_soft),
+        "gallery_known": Rankings(scores + known["i2t"] * of_label, t2i_soft),
+        "gallery_oracle": Rankings(by_true_class, by_true_class),
+    }
+
+
+def evaluate(rankings: Rankings, split: Split) -> dict[str, dict[str, float]]:
+    """:func:`petl_core.retrieval.evaluate` of both directions, each by its own ranking."""
+    i2t, t2i = (retrieval.evaluate(scores, split.image_of, split.captions) for scores in rankings)
+    merged = {}
+    for rule in i2t:
+        both = {name: (i2t if name.startswith("i2t") else t2i)[rule][name] for name in i2t[rule]}
+        both["mr"] = float(np.mean([value for name, value in both.items() if "_r" in name]))
+        merged[rule] = both
+    return merged
+
+
+def per_image_hits(rankings: Rankings, split: Split) -> np.ndarray:
+    """:func:`petl_core.retrieval.per_image_hits` of both directions, (N, 7), each by its own ranking."""
+    i2t, t2i = (retrieval.per_image_hits(scores, split.image_of) for scores in rankings)
+    half = t2i.shape[1] // 2
+    return np.column_stack([i2t[:, :half], t2i[:, half:]])
+
+
+def facts(choice: SceneChoice, split: EmbeddedSplit) -> dict:
+    """What ``metrics.json`` tells of these tests: :class:`petl_core.runs.folder.SceneTest`."""
+    return {
+        "classes": choice.classes,
+        "predictor": {"text": choice.of_text.name, "image": choice.of_image.name},
+        "validation_accuracy": choice.validation_accuracy,
+        "accuracy": {
+            "text": choice.of_text.accuracy(split.texts, split.classes_of_texts),
+            "image": choice.of_image.accuracy(split.images, split.classes),
+        },
+        "prior_weights": choice.prior_weights,
+    }
+
+
+def _best_weight(scores: np.ndarray, prior: np.ndarray, relevant: np.ndarray) -> float:
+    """The weight of a prior with the best mean recall of queries (Q, G), the smallest of equals."""
+
+    def mean_recall(weight: float) -> float:
+        ranking = retrieval.rank(scores + weight * prior, relevant)
+        return float(np.mean([ranking.hits(k) for k in KS]))
+
+    return max(PRIOR_WEIGHTS, key=mean_recall)
