@@ -3,17 +3,29 @@ depend on the batch (CMER, arXiv 2501.10638)::
 
     L = L_batch + weight * L_queue
 
-A reconstruction: CMER's code was not released. Chosen here are one queue of images and one of texts, filled by the
-trained model itself (no momentum encoder); positives from the batch and negatives from the queue alone; entries of the
-anchor's own image or caption masked; and a warm-up counted in steps, because it is steps that outdate a feature.
+A reconstruction: CMER's code was not released. Chosen here are one queue of images and one of texts; negatives from the
+queue alone; entries of the anchor's own image or caption masked; and a warm-up counted in steps, because it is steps
+that outdate a feature.
 
-Fresh positives against outdated negatives reward a model that moves as a whole, away from where it was. MoCo (He et al.
-2020, section 4.1) does not converge without a momentum encoder for this reason; here a small weight or learning rate
-has to do, and validation mR and the drift tell whether it does.
+In each direction an anchor meets keys, which pass no gradient on::
+
+    image v_i:  positive v_i . sg(t_i),  negatives v_i . k over the texts k of the queue
+    text t_i:   positive t_i . sg(v_i),  negatives t_i . k over its images k
+
+So attraction and repulsion reach the same side of every pair. With gradients to both sides of the positive, attraction
+would count twice, and the loss would reward a model that moves as a whole.
+
+Who makes the keys is a choice. The model's own embeddings of past batches need nothing else (XBM, Wang et al. 2020),
+but then the positive's key is fresh and the negatives' are stale, so that their age alone tells them apart. MoCo (He et
+al. 2020, section 3) has positives and negatives come from one slow encoder; here that is a :class:`SlowCopy` of the few
+parameters that a method trains, beside the same frozen towers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -22,22 +34,34 @@ from torch.nn.functional import cosine_similarity
 from petl_core.losses import Contrast, infonce_to_queue
 
 DRIFT_COLUMNS = ["modality", "age_from", "age_to", "cosine", "count"]
+DIRECTIONS = {"both": ("image", "text"), "image": ("image",), "text": ("text",)}  # by modality of the anchors
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """B image-text pairs: their embeddings, and what they are of."""
+
+    images: torch.Tensor  # (B, d), normalised
+    texts: torch.Tensor  # (B, d), normalised
+    image_ids: torch.Tensor  # (B,) long
+    caption_ids: torch.Tensor  # (B,) long
 
 
 class Queue(nn.Module):
-    """The last ``size`` images and texts that were trained on: normalised float32 features without gradients.
+    """The last ``size`` pairs of keys: normalised float32 features without gradients.
 
     Like any module it moves with ``to(device)``, and its ``state_dict`` (tensors alone) belongs in a checkpoint.
 
     Args:
-        size: entries kept, of any relation to the batch size; 0 keeps none.
+        size: pairs kept, of any relation to the batch size; 0 keeps none.
         width: d of the embeddings.
-        warmup: number of first steps whose batches are stored, but whose loss is zero.
+        directions: anchors that meet the queue, a key of ``DIRECTIONS``.
+        hardest: of each anchor's negatives only so many, the most similar, count; 0 is all.
     """
 
-    def __init__(self, size: int, width: int, warmup: int = 0):
+    def __init__(self, size: int, width: int, directions: str = "both", hardest: int = 0):
         super().__init__()
-        self.size, self.warmup = size, warmup
+        self.size, self.directions, self.hardest = size, DIRECTIONS[directions], hardest
         self.steps = self.stored = 0  # batches, and pairs, enqueued so far
         for name in ("images", "texts"):
             self.register_buffer(name, torch.zeros(size, width))
@@ -53,55 +77,53 @@ class Queue(nn.Module):
         return self.steps - self.stored_at[: len(self)]
 
     @torch.no_grad()
-    def enqueue(
-        self, images: torch.Tensor, texts: torch.Tensor, image_ids: torch.Tensor, caption_ids: torch.Tensor
-    ) -> None:
-        """Store a batch of pairs over the oldest ones: embeddings (B, d), ids (B,) long; once a step, after the loss.
+    def enqueue(self, keys: Pairs) -> None:
+        """Store a batch over the oldest pairs; once a step, after the loss.
 
         Of a batch larger than the queue, its last ``size`` pairs are kept.
         """
-        kept = min(len(images), self.size)
-        self.stored += len(images)
+        kept = min(len(keys.images), self.size)
+        self.stored += len(keys.images)
         if kept:
             rows = torch.arange(self.stored - kept, self.stored, device=self.images.device) % self.size
-            self.images[rows] = images[-kept:].to(self.images)
-            self.texts[rows] = texts[-kept:].to(self.texts)
-            self.image_ids[rows] = image_ids[-kept:].to(self.image_ids)
-            self.caption_ids[rows] = caption_ids[-kept:].to(self.caption_ids)
+            for name in ("images", "texts", "image_ids", "caption_ids"):
+                stored = getattr(self, name)
+                stored[rows] = getattr(keys, name)[-kept:].to(stored)
             self.stored_at[rows] = self.steps
         self.steps += 1
 
-    def loss(
-        self,
-        images: torch.Tensor,
-        texts: torch.Tensor,
-        image_ids: torch.Tensor,
-        caption_ids: torch.Tensor,
-        contrast: Contrast = infonce_to_queue,
-    ) -> torch.Tensor:
-        """L_queue of a batch of pairs, a scalar: each image against the queued texts, each text against the images.
+    def loss(self, batch: Pairs, keys: Pairs, contrast: Contrast = infonce_to_queue) -> torch.Tensor:
+        """L_queue of a batch of anchors, a scalar; gradients flow to them alone.
 
         Args:
-            images, texts: (B, d) normalised embeddings; gradients flow to them alone.
-            image_ids, caption_ids: (B,) long; an entry that shares either with the anchor is no negative of it.
-            contrast: ``(positive (2B,), negatives (2B, K), exclude (2B, K)) -> scalar``, such as
-                :func:`petl_core.losses.infonce_to_queue`.
+            batch: the anchors. An entry of the queue that shares image or caption with one is no negative of it.
+            keys: the same pairs by whoever encodes the queue: the positives. ``batch`` itself, or a slow copy's.
+            contrast: ``(positive (A,), negatives (A, K), exclude (A, K)) -> scalar`` of the A anchors of all
+                directions, such as :func:`petl_core.losses.infonce_to_queue`.
 
         Returns:
-            Zero, with a graph, during the warm-up and while the queue is empty.
+            Zero, with a graph, while the queue is empty.
         """
-        images, texts = images.to(self.images.dtype), texts.to(self.texts.dtype)
-        positive = (images * texts).sum(dim=1)  # (B,)
         count = len(self)
-        if not count or self.steps < self.warmup:
-            return 0 * positive.sum()
-        image_ids, caption_ids = image_ids.to(self.image_ids), caption_ids.to(self.caption_ids)
-        same = image_ids[:, None] == self.image_ids[:count]  # (B, K)
-        same |= caption_ids[:, None] == self.caption_ids[:count]
+        if not count:
+            return 0 * (batch.images * batch.texts).sum()
         # Copies, because the backward pass needs the queue as it is now, and usually comes after the next enqueue.
-        queued_images, queued_texts = self.images[:count].clone(), self.texts[:count].clone()  # (K, d)
-        negatives = torch.cat([images @ queued_texts.T, texts @ queued_images.T])  # (2B, K)
-        return contrast(positive.repeat(2), negatives, same.repeat(2, 1))
+        queued = {"image": self.texts[:count].clone(), "text": self.images[:count].clone()}  # (K, d)
+        anchors = {"image": batch.images.to(self.images), "text": batch.texts.to(self.texts)}  # (B, d)
+        partners = {"image": keys.texts.detach(), "text": keys.images.detach()}  # (B, d)
+        positive = torch.cat([(anchors[side] * partners[side]).sum(dim=1) for side in self.directions])  # (A,)
+        negatives = torch.cat([anchors[side] @ queued[side].T for side in self.directions])  # (A, K)
+        exclude = self._same(batch).repeat(len(self.directions), 1)
+        if 0 < self.hardest < count:
+            nearest = negatives.masked_fill(exclude, float("-inf")).topk(self.hardest, dim=1).indices
+            negatives, exclude = negatives.gather(1, nearest), exclude.gather(1, nearest)
+        return contrast(positive, negatives, exclude)
+
+    def _same(self, batch: Pairs) -> torch.Tensor:
+        """(B, K) bool: entries of the same image or the same caption."""
+        count = len(self)
+        same_image = batch.image_ids.to(self.image_ids)[:, None] == self.image_ids[:count]
+        return same_image | (batch.caption_ids.to(self.caption_ids)[:, None] == self.caption_ids[:count])
 
     def get_extra_state(self) -> torch.Tensor:
         return torch.tensor([self.steps, self.stored])
@@ -110,28 +132,67 @@ class Queue(nn.Module):
         self.steps, self.stored = state.tolist()
 
 
+class SlowCopy:
+    """An exponential moving average of parameters: ``slow = momentum * slow + (1 - momentum) * parameter``.
+
+    Args:
+        parameters: what is followed, by name; the copy starts equal.
+        momentum: share that is kept at each update (MoCo, He et al. 2020, section 3.2).
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], momentum: float):
+        self._parameters, self._momentum = dict(parameters), momentum
+        self.weights = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Follow the parameters; once a step, after the optimizer's."""
+        for name, parameter in self._parameters.items():
+            self.weights[name].lerp_(parameter, 1 - self._momentum)
+
+    def load(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Go on from ``weights``, such as those of a checkpoint.
+
+        Raises:
+            KeyError: a parameter is missing among them.
+        """
+        for name, slow in self.weights.items():
+            slow.copy_(weights[name])
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within this context the parameters hold the slow weights; graphs made outside stay valid."""
+        self._exchange()
+        try:
+            yield
+        finally:
+            self._exchange()
+
+    def _exchange(self) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.data, self.weights[name] = self.weights[name], parameter.data
+
+
 @torch.no_grad()
 def drift(
     queue: Queue,
     encode_images: Callable[[torch.Tensor], torch.Tensor],
     encode_texts: Callable[[torch.Tensor], torch.Tensor],
-    bins: int = 10,
-    limit: int = 1024,
+    limit: int = 256,
 ) -> pd.DataFrame:
     """Mean cosine of stored features to fresh encodings of the same images and captions, by age.
 
-    Features are stored as trained, dropout included, so the youngest entries need not reach 1: older ones compare
-    with them. Ids must tell what was encoded; an id that stands for several wordings shows as drift, too.
+    A model's own keys are stored as trained, dropout included, so the youngest entries need not reach 1: older ones
+    compare with them. Ids must tell what was encoded; an id that stands for several wordings shows as drift, too.
 
     Args:
         queue: whose entries are encoded again.
-        encode_images, encode_texts: distinct ids (D,) long, on the CPU -> (D, d) embeddings by the current model.
-        bins: number of age ranges, all of one width.
+        encode_images, encode_texts: distinct ids (D,) long, on the CPU -> (D, d) embeddings by what encodes keys now.
         limit: entries to look at, evenly spaced by age; each costs an encoding.
 
     Returns:
-        A row for each modality ("image", "text") and age range that has entries: ages in steps from ``age_from`` to
-        ``age_to`` inclusive, mean ``cosine`` and ``count``.
+        A row for each modality ("image", "text") and age range that has entries: ages in steps from ``age_from`` (1, 2,
+        4, 8, ...) to ``age_to`` inclusive, mean ``cosine`` and ``count``.
     """
     if not len(queue):
         return pd.DataFrame(columns=DRIFT_COLUMNS)
@@ -139,18 +200,17 @@ def drift(
     images = _cosines(queue.images[rows], queue.image_ids[rows], encode_images)
     texts = _cosines(queue.texts[rows], queue.caption_ids[rows], encode_texts)
     ages = queue.ages[rows].cpu().numpy()
-    return pd.concat([_by_age("image", ages, images, bins), _by_age("text", ages, texts, bins)], ignore_index=True)
+    return pd.concat([_by_age("image", ages, images), _by_age("text", ages, texts)], ignore_index=True)
 
 
 def _cosines(stored: torch.Tensor, ids: torch.Tensor, encode: Callable) -> pd.Series:
     distinct, inverse = ids.cpu().unique(return_inverse=True)
-    fresh = encode(distinct).to(stored)[inverse.to(stored.device)]
-    return pd.Series(cosine_similarity(stored, fresh).cpu().numpy())
+    fresh = encode(distinct)[inverse].double()
+    return pd.Series(cosine_similarity(stored.cpu().double(), fresh).numpy())  # double, for a drift below 1e-7
 
 
-def _by_age(modality: str, ages, cosines: pd.Series, bins: int) -> pd.DataFrame:
-    width = -(-int(ages.max()) // bins)
-    table = cosines.groupby((ages - 1) // width * width + 1).agg(cosine="mean", count="size")
-    table = table.rename_axis("age_from").reset_index()
-    age_to = (table["age_from"] + width - 1).clip(upper=int(ages.max()))
-    return table.assign(modality=modality, age_to=age_to)[DRIFT_COLUMNS]
+def _by_age(modality: str, ages: np.ndarray, cosines: pd.Series) -> pd.DataFrame:
+    """Ranges double, so that they are the same ones whatever the queue holds."""
+    youngest = 2 ** np.floor(np.log2(ages)).astype(int)
+    table = cosines.groupby(youngest).agg(cosine="mean", count="size").rename_axis("age_from").reset_index()
+    return table.assign(modality=modality, age_to=2 * table["age_from"] - 1)[DRIFT_COLUMNS]

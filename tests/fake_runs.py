@@ -39,11 +39,12 @@ def fake_run(folder: Path, rate: float, **fields) -> Run:
         "intervals": {"strict": {metric: [score - 1, score + 1] for metric, score in scores.items()}},
         "scene_scores": {},
         "scene_test": {},
-        "parameters": {"trained": 0 if config.epochs == 0 else 1000},
+        "parameters": {"trained": 0 if config.epochs == 0 else 1000, "backbone": 7_788_545},
         "images": {"train": 80, "validation": 20, "test": IMAGES},
         "inputs": {"data": config.dataset},
         "chosen_epoch": 1 if config.epochs else 0,
         "history": [{"epoch": 0}, *epochs],
+        "selection_audit": [10.0 + epoch for epoch in range(config.epochs + 1)] if config.epochs else [],
     }
     return Run(place, config, metrics)
 
@@ -71,10 +72,13 @@ def fake_queues(folder: Path) -> list[Run]:
 
 
 def add_drift(run: Run) -> None:
-    """What a run with a queue tells of its drift."""
-    run.metrics["history"][-1]["drift"] = [
-        {"modality": modality, "age_from": 1, "age_to": 4, "cosine": 0.9, "count": 3} for modality in ("image", "text")
-    ]
+    """What a run with a queue tells of its drift after each epoch."""
+    for entry in run.metrics["history"][1:]:
+        entry["drift"] = [
+            {"modality": modality, "age_from": age, "age_to": 2 * age - 1, "cosine": 1 - 0.01 * age, "count": 3}
+            for modality in ("image", "text")
+            for age in (1, 2, 4)
+        ]
 
 
 def add_labelled_tests(run: Run, *modes: str) -> None:

@@ -38,7 +38,8 @@ class Ablation:
     def __init__(self, runs: Iterable[Run], factors: Sequence[str], failed: Sequence[Failure] = ()):
         self.factors = tuple(factors)
         self.failed = tuple(failed)
-        self.runs = choose_settings(runs, but_for=factors)
+        runs = list(runs)
+        self.runs = choose_settings(runs, but_for=self._fields(runs[0]))
         self.dataset = self.runs[0].config.dataset
         self.groups = group_runs(self.runs, self._key)
         self.names = {group.key: self._name(group.first) for group in self.groups}
@@ -69,7 +70,7 @@ class Ablation:
 
     def caption(self, subject: str) -> str:
         """Of the table: what it is about, how its figures came about, what varies beside the factors, what failed."""
-        known = ["seed", *(field for factor in self.factors for field in fields_of(factor, self.runs[0]))]
+        known = ["seed", *self._fields(self.runs[0])]
         varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
         beside = f"Beside the factors, runs differ in {', '.join(varied)}." if varied else "All else is equal."
         conditions = f"{captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
@@ -117,6 +118,10 @@ class Ablation:
     def value_name(self, factor: str, value: Any) -> str:
         """A factor's value as tables and legends show it."""
         return self._method_titles[value] if factor == "method" and value else format_value(factor, value)
+
+    def _fields(self, run: Run) -> list[str]:
+        """What the factors stand for."""
+        return [field for factor in self.factors for field in fields_of(factor, run)]
 
     def _key(self, run: Run) -> Key:
         """Values of the factors; of an untrained run, its method behind them."""

@@ -5,28 +5,40 @@ A factor is a field of :class:`~petl_core.config.RunConfig`, an option of the me
 terms      the terms of the loss that have a weight, as a tuple
 labels     what training did with scene labels: pairs of a field and its value
 queries    what the test knows of scene classes: "none", or a mode of petl_core.runs.scene_tests
+queue      the settings of a queue, but for its size, that are not the default ones: pairs of field and value
 
-``train_images`` is the number of images that were trained on, where the field may say 0 for all.
+``train_images`` is the number of images that were trained on, where the field may say 0 for all, and ``temperature`` is
+"learned" where it was.
 """
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
+from petl_core.config import RunConfig
 from petl_core.evaluation.labelled_queries import TRAINED_WITH, query_mode, trained_with
 from petl_core.evaluation.names import CONTRASTS, LABEL_USES, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
 from petl_core.runs.folder import Run
 
-# A setting without effect where the other is 0.
-SWITCHED_BY = {
+# Settings without effect unless another one is on.
+SWITCHED_BY: dict[str, Callable[[RunConfig], Any]] = {
     **dict.fromkeys(
-        ("queue_weight", "queue_warmup", "queue_ramp", "queue_keys", "queue_directions", "queue_hardest"), "queue_size"
+        ("queue_keys", "queue_weight", "queue_warmup", "queue_ramp", "queue_directions", "queue_hardest", "queue"),
+        lambda config: config.queue_size,
     ),
-    "scene_template": "scene_probability",
+    "queue_momentum": lambda config: config.queue_size and config.queue_keys == "ema",
+    "scene_template": lambda config: config.scene_probability,
 }
+OF_A_QUEUE = tuple(name for name in SWITCHED_BY if name.startswith("queue_"))
+LEARNED = "learned"  # the value of a temperature that was
 TITLES = {"terms": "HMMC terms", "labels": "Labels in training", "queries": "Test"}  # not what their field is called
-UNITS = {"queue_warmup": "steps", "share": "channels"}
-VALUE_NAMES = {"queries": QUERY_MODES, "contrast": CONTRASTS}
+UNITS = {"queue_warmup": "steps", "queue_ramp": "steps", "share": "channels"}
+VALUE_NAMES = {
+    "queries": QUERY_MODES,
+    "contrast": CONTRASTS,
+    "queue_keys": {"own": "own keys", "ema": "slow keys"},
+    "queue_directions": {"both": "both anchors", "image": "image anchors", "text": "text anchors"},
+}
 
 
 def factor_value(run: Run, factor: str) -> Hashable:
@@ -38,14 +50,18 @@ def factor_value(run: Run, factor: str) -> Hashable:
     config = run.config
     if factor == "queries" and (config.epochs or query_mode(run) != "none"):
         return query_mode(run)
-    if not config.epochs or (factor in SWITCHED_BY and not getattr(config, SWITCHED_BY[factor])):
+    if not config.epochs or (factor in SWITCHED_BY and not SWITCHED_BY[factor](config)):
         return None
     if factor == "terms":
         return loss_terms(config)
     if factor == "labels":
         return trained_with(config)
+    if factor == "queue":
+        return queue_settings(config)
     if factor == "train_images":
         return run.metrics["images"]["train"]
+    if factor == "temperature" and config.learn_temperature:
+        return LEARNED
     settings = {**run.metrics["method"]["options"], **dataclasses.asdict(config)}
     if factor not in settings:
         raise ValueError(f"{factor} is neither a field of RunConfig nor an option of {config.method}")
@@ -56,7 +72,17 @@ def fields_of(factor: str, run: Run) -> list[str]:
     """The fields of RunConfig, or options, that a factor stands for."""
     if factor == "terms":
         return [name for name in vars(run.config) if name.startswith("w_")]
-    return list(TRAINED_WITH) if factor == "labels" else [factor]
+    if factor == "labels":
+        return list(TRAINED_WITH)
+    if factor == "queue":
+        return list(OF_A_QUEUE)
+    return ["temperature", "learn_temperature"] if factor == "temperature" else [factor]
+
+
+def queue_settings(config: RunConfig) -> tuple[tuple[str, Any], ...]:
+    """The settings of a run's queue, but for its size, that have an effect and are not the default ones."""
+    changed = config.changed()
+    return tuple((name, changed[name]) for name in OF_A_QUEUE if name in changed and SWITCHED_BY[name](config))
 
 
 def factor_title(factor: str) -> str:
@@ -70,6 +96,8 @@ def format_value(factor: str, value: Any) -> str:
         return " + ".join(loss_term_names(value))
     if factor == "labels" and isinstance(value, tuple):
         return " + ".join(LABEL_USES[field].format(of_field) for field, of_field in value) or "without labels"
+    if factor == "queue" and isinstance(value, tuple):
+        return _queue_words(dict(value))
     if isinstance(value, tuple):
         return ", ".join(format_value("", part) for part in value)
     if value is None or value != value:  # NaN, into which a frame of numbers turns None
@@ -81,6 +109,15 @@ def format_value(factor: str, value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return VALUE_NAMES.get(factor, {}).get(value, str(value))
+
+
+def _queue_words(settings: dict[str, Any]) -> str:
+    """Its keys, and then whatever else was changed; numbers follow their field."""
+    words = [format_value("queue_keys", settings.pop("queue_keys", RunConfig().queue_keys))]
+    for name, value in settings.items():
+        shown = format_value(name, value)
+        words.append(shown if isinstance(value, str) else f"{name.removeprefix('queue_')} {shown}")
+    return ", ".join(words)
 
 
 def _hashable(value: Any) -> Hashable:

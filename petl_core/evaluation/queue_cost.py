@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import normalize
 
 from petl_core.measuring import MIB, saved_bytes, seconds_of
-from petl_core.recycling import Queue
+from petl_core.recycling import Pairs, Queue
 from petl_core.validation import ConfigError
 
 
@@ -71,9 +71,9 @@ class _Trial:
     def __init__(self, size: int, batch_size: int, width: int, device: torch.device):
         self.device = device
         self.queue = Queue(size, width).to(device)
-        self.queue.enqueue(*_random_pairs(range(size), width, device))
+        self.queue.enqueue(_random_pairs(range(size), width, device))
         self.batch = _random_pairs(range(size, size + batch_size), width, device)
-        self.embeddings = [embeddings.requires_grad_() for embeddings in self.batch[:2]]
+        self.embeddings = [self.batch.images.requires_grad_(), self.batch.texts.requires_grad_()]
 
     def seconds(self) -> float:
         self._step()
@@ -83,18 +83,17 @@ class _Trial:
         return sum(buffer.nbytes for buffer in self.queue.buffers()) / MIB
 
     def backward_mib(self) -> float:
-        return saved_bytes(self._loss, (*self.queue.buffers(), *self.batch)) / MIB
+        return saved_bytes(self._loss, (*self.queue.buffers(), *vars(self.batch).values())) / MIB
 
     def _step(self) -> None:
         torch.autograd.grad(self._loss(), self.embeddings)
-        self.queue.enqueue(*self.batch)
+        self.queue.enqueue(self.batch)
 
     def _loss(self) -> torch.Tensor:
-        return self.queue.loss(*self.batch)
+        return self.queue.loss(self.batch, self.batch)
 
 
-def _random_pairs(ids: range, width: int, device: torch.device) -> tuple[torch.Tensor, ...]:
-    """Embeddings (B, d) of images and texts, and the ids (B,) of both."""
+def _random_pairs(ids: range, width: int, device: torch.device) -> Pairs:
     images, texts = (normalize(torch.randn(len(ids), width, device=device), dim=-1) for _ in range(2))
     numbers = torch.tensor(ids, device=device)
-    return images, texts, numbers, numbers
+    return Pairs(images, texts, numbers, numbers)

@@ -1,27 +1,38 @@
-"""How far queues of recycled negatives have drifted from the model that filled them."""
+"""How far queues of recycled negatives drift from what encodes their keys."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from petl_core.evaluation.factors import factor_value
+from petl_core.evaluation.factors import factor_value, queue_settings
 from petl_core.runs.folder import Run
 
 
 def queue_drift(runs: Sequence[Run], factors: Sequence[str]) -> pd.DataFrame:
-    """The drift of each run's queue at the end of training; empty where no run has a queue.
+    """The drift of each run's queue after each epoch; empty where no run has a queue.
 
     Returns:
-        One row a run, modality and range of ages: key (the run's hash), modality, age (the middle of the range, in
-        steps), age_from, age_to, cosine (of a stored feature to a fresh one), count, and a column a factor.
+        One row a run, epoch, modality and range of ages: key (the run's hash), epoch, modality, age_from, age_to (in
+        steps), cosine (of a stored feature to a fresh one), count, and a column a factor.
     """
-    frames = []
+    columns = ["key", "epoch", "modality", "age_from", "age_to", "cosine", "count", *factors]
+    rows = []
     for run in runs:
-        frame = pd.DataFrame(run.metrics["history"][-1].get("drift", []))
-        if len(frame):
-            values = {factor: factor_value(run, factor) for factor in factors}
-            frames.append(frame.assign(key=run.config.hash, **values))
-    if not frames:
-        return pd.DataFrame(columns=["key", "modality", "age", "age_from", "age_to", "cosine", "count", *factors])
-    drift = pd.concat(frames, ignore_index=True)
-    return drift.assign(age=(drift["age_from"] + drift["age_to"]) / 2)
+        values = {factor: factor_value(run, factor) for factor in factors}
+        for entry in run.metrics["history"]:
+            known = {"key": run.config.hash, "epoch": entry["epoch"], **values}
+            rows += [{**known, **drift} for drift in entry.get("drift", [])]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def drift_by_keys(runs: Sequence[Run]) -> pd.DataFrame:
+    """:func:`queue_drift` of the largest queue by its keys (factor "queue"), all other settings at their default.
+
+    Beside them stands a queue of weight 0, where there is one: how its features drift is the model's own doing.
+    """
+    watched, own, slow = (("queue_weight", 0.0),), (), (("queue_keys", "ema"),)
+    queued = [run for run in runs if run.config.queue_size]
+    largest = max((run.config.queue_size for run in queued), default=0)
+    of_largest = [run for run in queued if run.config.queue_size == largest]
+    shown = [run for keys in (watched, own, slow) for run in of_largest if queue_settings(run.config) == keys]
+    return queue_drift(shown, ["queue"])

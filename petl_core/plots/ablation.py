@@ -101,7 +101,7 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = ""
         axes.set(xlabel=x[column], ylim=_mr_limits(table))
         _draw_references(ablation, part[part[hue].isna()], axes.axhline, axes.axhspan)
         _draw_single_points(axes.yaxis)
-        _set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
+        set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
         axes.set_title(heading, fontsize=7)
     np.atleast_1d(grid)[0].set_ylabel("test mR (%)")
     legend_above(figure, title_with_unit(hue))
@@ -122,6 +122,25 @@ def equals(column: pd.Series, value: Hashable) -> pd.Series:
 def title_with_unit(factor: str) -> str:
     """A factor as a legend's title."""
     return f"{factor_title(factor)} ({UNITS[factor]})" if factor in UNITS else factor_title(factor)
+
+
+def set_x_ticks(axes: Axes, values: pd.Series) -> None:
+    """Limits around the values of x, and ticks at those which have room."""
+    forward, back = (np.log, np.exp) if axes.get_xscale() == "log" else (np.asarray, np.asarray)
+    places = np.unique(forward(values.dropna()))
+    if not len(places):  # nothing but references
+        axes.set_xticks([], minor=False)
+        axes.set_xticks([], minor=True)
+        return
+    width = np.ptp(places) or 1
+    axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
+    shown = [places[0]]
+    for place in places[1:]:
+        if place - shown[-1] > width / 10:
+            shown.append(place)
+    axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
+    axes.set_xticks([], minor=True)
+    axes.tick_params(axis="x", labelsize=7)
 
 
 def _by_panel(ablation: Ablation, panels: str) -> list[tuple[str, pd.DataFrame]]:
@@ -180,21 +199,3 @@ def _mr_limits(table: pd.DataFrame) -> tuple[float, float]:
     wide = limits_with_margin(table, "mr")
     low, high = wide if np.ptp(wide) <= WIDER * np.ptp(narrow) else narrow
     return max(0, low), high
-
-
-def _set_x_ticks(axes: Axes, values: pd.Series) -> None:
-    """Limits around the values of x, and ticks at those which have room."""
-    forward, back = (np.log, np.exp) if axes.get_xscale() == "log" else (np.asarray, np.asarray)
-    places = np.unique(forward(values.dropna()))
-    if not len(places):  # nothing but references
-        axes.set_xticks([], minor=False)
-        axes.set_xticks([], minor=True)
-        return
-    width = np.ptp(places) or 1
-    axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
-    shown = [places[0]]
-    for place in places[1:]:
-        if place - shown[-1] > width / 10:
-            shown.append(place)
-    axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
-    axes.set_xticks([], minor=True)

@@ -4,6 +4,7 @@ encoding      a split as tensors, and the encoders that read it
 cache         arrays on disk, named by their inputs: pixels decoded once, features of frozen towers computed once
 state         everything that training changes, and its checkpoint
 epoch         batches, the loss of one, an epoch
+gradient_cache   batches larger than memory
 candidates    what was trained after each epoch
 fitting       all epochs, the best one chosen on validation
 pretraining, default_backbones   the small CLIPs that are made here

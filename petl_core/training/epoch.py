@@ -1,8 +1,8 @@
 """One epoch of training: its batches, the loss of each, its learning rates."""
 
-import contextlib
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,9 @@ from petl_core import losses
 from petl_core.adapters import AdaptedCLIP, second_view
 from petl_core.config import RunConfig
 from petl_core.data import scene_labels
+from petl_core.recycling import Pairs
 from petl_core.training.encoding import Encoder, PreparedSplit, image_encoder, text_encoder
+from petl_core.training.gradient_cache import embed_in_chunks
 from petl_core.training.scenes import SceneTerm, balanced_rows
 from petl_core.training.state import TrainState
 
@@ -93,6 +95,14 @@ def learning_rate(config: RunConfig, epochs_done: float) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * epochs_done / config.epochs))
 
 
+def queue_weight(config: RunConfig, step: int) -> float:
+    """The weight of the queue term after so many steps of the run: zero, a ramp, then what was asked for."""
+    if step < config.queue_warmup:
+        return 0.0
+    ramped = (step - config.queue_warmup) / config.queue_ramp if config.queue_ramp else 1.0
+    return config.queue_weight * min(1.0, ramped)
+
+
 def batch_loss(
     state: TrainState,
     train: PreparedSplit,
@@ -110,10 +120,14 @@ def batch_loss(
         read_rows = torch.where(labelled, train.labelled_of[rows], caption_rows)
 
     # The batch, and second views of what the terms with a weight need.
-    encode_images, encode_texts = image_encoder(model, train, image_rows), text_encoder(model, train, read_rows)
+    size = config.gradient_cache or len(rows)
+    encoders = {
+        "images": [image_encoder(model, train, part) for part in image_rows.split(size)],
+        "texts": [text_encoder(model, train, part) for part in read_rows.split(size)],
+    }
     weights = {term: getattr(config, f"w_{term}") for term in losses.TERMS}
-    batches = {"images": encode_images(), "texts": encode_texts()}  # (B, d) each
-    batches |= _views(state, losses.views_needed(weights), encode_images, encode_texts)
+    views = _view_encoders(state, encoders, losses.views_needed(weights))
+    batches = {name: _embed(state, chunks) for name, chunks in (encoders | views).items()}  # (B, d) each
 
     # L_batch: HMMC.
     exclude = losses.false_negatives(image_rows, caption_rows) if config.mask_false_negatives else {}
@@ -126,21 +140,40 @@ def batch_loss(
         terms["total"] = terms["total"] + config.scene_weight * terms["scene"]
 
     # L_queue: negatives of past batches, which this one joins afterwards.
-    if state.queue.size:
-        pairs = batches["images"], batches["texts"], image_rows, caption_rows
-        terms["queue"] = state.queue.loss(*pairs, _contrast(model, config, to_queue=True))
-        terms["total"] = terms["total"] + config.queue_weight * terms["queue"]
-        state.queue.enqueue(*pairs)
+    if config.queue_size:
+        batch = Pairs(batches["images"], batches["texts"], image_rows, caption_rows)
+        keys = _keys(state, batch, encoders)
+        terms["queue"] = state.queue.loss(batch, keys, _contrast(model, config, to_queue=True))
+        terms["total"] = terms["total"] + queue_weight(config, state.queue.steps) * terms["queue"]
+        state.queue.enqueue(keys)
     return terms
 
 
-def _views(
-    state: TrainState, needed: set[str], encode_images: Encoder, encode_texts: Encoder
-) -> dict[str, torch.Tensor]:
-    """Second views of a batch by name, through the same weights."""
-    encoders = {"image_views": encode_images, "text_views": encode_texts}
-    with second_view(state.model, state.config.view_dropout) if needed else contextlib.nullcontext():
-        return {name: encode() for name, encode in encoders.items() if name in needed}
+def _view_encoders(state: TrainState, encoders: dict[str, list[Encoder]], needed: set[str]) -> dict[str, list[Encoder]]:
+    """What encodes second views of a batch, by their names, through the same weights."""
+    viewed = {"image_views": encoders["images"], "text_views": encoders["texts"]}
+    return {name: [partial(_encode_view, state, chunk) for chunk in viewed[name]] for name in viewed if name in needed}
+
+
+def _encode_view(state: TrainState, encode: Encoder) -> torch.Tensor:
+    with second_view(state.model, state.config.view_dropout):
+        return encode()
+
+
+def _embed(state: TrainState, chunks: list[Encoder]) -> torch.Tensor:
+    """(B, d) with a graph, or with GradCache's promise of one."""
+    if state.config.gradient_cache:
+        return embed_in_chunks(chunks, state.model.device)
+    return torch.cat([encode() for encode in chunks])
+
+
+def _keys(state: TrainState, batch: Pairs, encoders: dict[str, list[Encoder]]) -> Pairs:
+    """A batch by whoever encodes the queue: the model itself, or its slow copy."""
+    if not state.slow_copy:
+        return batch
+    with state.encoding_keys():
+        images, texts = (torch.cat([encode() for encode in encoders[name]]) for name in ("images", "texts"))
+    return replace(batch, images=images, texts=texts)
 
 
 def _contrast(model: AdaptedCLIP, config: RunConfig, to_queue: bool = False) -> losses.Contrast:
@@ -165,3 +198,5 @@ def _update(state: TrainState, loss: torch.Tensor, rate: float) -> None:
     if state.config.learn_temperature:
         with torch.no_grad():
             state.model.clip.logit_scale.clamp_(max=math.log(LARGEST_LOGIT_SCALE))
+    if state.slow_copy:
+        state.slow_copy.update()

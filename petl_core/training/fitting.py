@@ -63,4 +63,5 @@ def validation_mr(model: AdaptedCLIP, validation: PreparedSplit) -> float:
 def _drift(state: TrainState, train: PreparedSplit) -> list[dict]:
     """How far the queue's features are from fresh ones: rows of :func:`petl_core.recycling.drift`."""
     encoders = (partial(embed, state.model, train) for embed in (embed_images, embed_texts))
-    return recycling.drift(state.queue, *encoders).to_dict("records")
+    with state.encoding_keys():
+        return recycling.drift(state.queue, *encoders).to_dict("records")

@@ -1,7 +1,9 @@
 """Everything that training changes, and the checkpoint that keeps it."""
 
+import contextlib
 import logging
 import pickle
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import torch
 from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
 from petl_core.files import write_atomically
-from petl_core.recycling import Queue
+from petl_core.recycling import Queue, SlowCopy
 from petl_core.validation import ConfigError
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,7 @@ class TrainState:
     model: AdaptedCLIP
     optimizer: torch.optim.Optimizer
     queue: Queue
+    slow_copy: SlowCopy | None = None  # of what the model trains, where it encodes the queue's keys
     history: list[dict] = field(default_factory=list)  # one entry an epoch; epoch 0 is before training
     progress: bool = False  # show bars on stderr
 
@@ -32,8 +35,10 @@ class TrainState:
         """Before the first step; ``width`` is d of the model's embeddings."""
         parameters = model.trainable().values()
         optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
-        queue = Queue(config.queue_size, width, config.queue_warmup).to(model.device)
-        return cls(config, model, optimizer, queue, progress=progress)
+        queue = Queue(config.queue_size, width, config.queue_directions, config.queue_hardest).to(model.device)
+        slow = config.queue_size and config.queue_keys == "ema"
+        slow_copy = SlowCopy(model.trainable(), config.queue_momentum) if slow else None
+        return cls(config, model, optimizer, queue, slow_copy, progress=progress)
 
     @property
     def epoch(self) -> int:
@@ -47,6 +52,17 @@ class TrainState:
         waited = last - best_epoch(self.history)["epoch"]
         return last < config.epochs and not (config.patience and waited >= config.patience)
 
+    @contextlib.contextmanager
+    def encoding_keys(self) -> Iterator[None]:
+        """Within this context the model is what encodes the queue's keys, in evaluation mode and without a graph."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.slow_copy.in_place() if self.slow_copy else contextlib.nullcontext():
+                yield
+        finally:
+            self.model.train(training)
+
     def save(self, path: Path, inputs: dict[str, str]) -> None:
         """Write a checkpoint of a run on these inputs (digests of data, images and backbone)."""
         state = {
@@ -55,6 +71,7 @@ class TrainState:
             "weights": {name: p.detach() for name, p in self.model.trainable().items()},
             "optimizer": self.optimizer.state_dict(),
             "queue": self.queue.state_dict(),
+            "slow_copy": self.slow_copy.weights if self.slow_copy else {},
         }
         write_atomically(path, lambda temporary: torch.save(state, temporary))
 
@@ -74,6 +91,8 @@ class TrainState:
             self.model.load_state_dict(state["weights"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             self.queue.load_state_dict(state["queue"])
+            if self.slow_copy:
+                self.slow_copy.load(state["slow_copy"])
         except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
             raise ConfigError(
                 f"checkpoint {path} cannot be resumed ({error}); delete it to train from the start"

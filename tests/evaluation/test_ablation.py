@@ -157,7 +157,14 @@ def test_drift_keeps_runs_and_factors_apart(queue_runs):
     for run in queue_runs[3:]:
         add_drift(run)
     frame = Ablation(queue_runs, QUEUE).drift()
-    assert frame["key"].nunique() == 4 and len(frame) == 8
-    assert frame["age"].eq(2.5).all() and set(frame["queue_warmup"]) == {0, 8}
+    assert frame["key"].nunique() == 4 and len(frame) == 4 * 2 * 2 * 3  # epochs, modalities, ages
+    assert set(frame["epoch"]) == {1, 2} and set(frame["queue_warmup"]) == {0, 8}
     without = Ablation(queue_runs[:3], QUEUE).drift()
-    assert without.empty and {"age", "cosine", "queue_size"} <= set(without)
+    assert without.empty and set(without) == set(frame)
+
+
+def test_a_learned_temperature_is_compared_with_fixed_ones_and_not_chosen_among_them(tmp_path):
+    fields = [{}, {"temperature": 0.01}, {"learn_temperature": True}]
+    runs = [fake_run(tmp_path, 0.5, **changes) for changes in fields]
+    assert Ablation(runs, ["temperature"]).table["temperature"].tolist() == [0.07, 0.01, "learned"]
+    assert "All else is equal" in Ablation(runs, ["temperature"]).caption("temperatures")

@@ -25,6 +25,26 @@ def test_settings_without_effect_have_no_value(tmp_path):
     assert factor_value(runs[1], "scene_template") is None
 
 
+def test_the_momentum_of_slow_keys_has_no_effect_on_own_ones(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, queue_size=8, queue_keys=keys, queue_momentum=0.9) for keys in ("own", "ema")]
+    assert [factor_value(run, "queue_momentum") for run in runs] == [None, 0.9]
+
+
+def test_a_queue_is_told_by_what_is_not_its_default(tmp_path):
+    shown = {
+        "own keys": {},
+        "slow keys": {"queue_keys": "ema"},
+        "own keys, weight 0.1": {"queue_weight": 0.1, "queue_momentum": 0.9},
+        "slow keys, text anchors, hardest 16, momentum 0.9": {
+            "queue_keys": "ema", "queue_momentum": 0.9, "queue_directions": "text", "queue_hardest": 16,
+        },
+    }  # fmt: skip
+    for words, fields in shown.items():
+        run = fake_run(tmp_path, 0.5, queue_size=8, **fields)
+        assert format_value("queue", factor_value(run, "queue")) == words
+    assert factor_value(fake_run(tmp_path, 0.5, queue_weight=0.1), "queue") is None
+
+
 def test_values_are_keys_and_words_are_made_of_them(tmp_path):
     run = fake_run(tmp_path, 0.5, w_text=1.0)
     assert factor_value(run, "terms") == ("cross", "text")

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import searched_split
@@ -29,8 +32,24 @@ def test_ranks_are_those_of_a_querys_own_counterpart(found):
 
 
 def test_copies_of_a_caption_are_one_answer(found):
-    assert gallery_search.best_captions(found, 0, 2) == [("a road", 2, True), ("a pond", 1, False)]
-    assert gallery_search.best_captions(found, 2, 2) == [("a road", 2, False), ("a pond", 1, True)]
+    assert gallery_search.best_captions(found, 0, 2) == [("a road", 2, "own", 0.9), ("a pond", 1, "other", 0.2)]
+    assert gallery_search.best_captions(found, 2, 2) == [("a road", 2, "other", 0.7), ("a pond", 1, "own", 0.6)]
+    assert gallery_search.best_own_caption(found, 1) == ("A  road", 1, "own", 0.8)
+
+
+def test_an_answer_is_own_or_has_the_same_words_or_the_same_scene(found):
+    split = replace(found.split, scenes=("road", "pond", "pond"))
+    road, red_car, _, pond = range(4)
+    kind = partial(gallery_search.kind_of_image, split)
+    assert [kind(road, image) for image in range(3)] == ["own", "same words", "other"]
+    assert [kind(red_car, image) for image in range(3)] == ["own", "other", "other"]
+    assert [kind(pond, image) for image in range(3)] == ["other", "same scene", "own"]
+    unlabelled = found.split
+    assert gallery_search.kind_of_image(unlabelled, pond, 1) == "other"
+    captions = gallery_search.best_captions(replace(found, split=split), 1, 4)
+    assert {caption.text: caption.kind for caption in captions} == {
+        "a road": "own", "a red car": "other", "a pond": "same scene",
+    }  # fmt: skip
 
 
 def test_outcomes_say_which_model_finds_a_query(before, found):

@@ -4,8 +4,10 @@ import pytest
 from fake_runs import fake_comparison, fake_run
 
 from petl_core.config import RunConfig
+from petl_core.data import default_data
 from petl_core.evaluation import names
 from petl_core.runs.folder import Failure
+from petl_core.training import default_backbones
 
 
 @pytest.mark.parametrize(
@@ -41,3 +43,31 @@ def test_short_names_keep_what_tells_runs_apart(tmp_path):
         "Full fine-tuning (InfoNCE)",
         "Full fine-tuning (triplet)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins"),
+        (
+            {"dataset": "scenes", "backbone": "embedded"},
+            "drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins",
+        ),
+        (
+            {"dataset": "rsicd", "backbone": "embedded"},
+            "RSICD; CLIP of 7.8 M parameters pre-trained on drawn ground-level scenes",
+        ),
+        (
+            {"dataset": "ucm", "backbone": "ViT-B-32-quickgelu", "pretrained": "openai"},
+            "UCM; ViT-B-32-quickgelu (openai weights)",
+        ),
+        ({"dataset": "/some/where/mine.json", "backbone": "/some/where/clip"}, "mine; clip"),
+    ],
+)
+def test_a_setting_is_told_in_words(tmp_path, fields, words):
+    assert names.setting(fake_run(tmp_path, 0.5, **fields)) == words
+
+
+def test_every_default_data_set_and_backbone_has_words():
+    assert names.DATASETS.keys() >= default_data.DRAWN.keys()
+    assert names.BACKBONES.keys() == default_backbones.BACKBONES.keys()

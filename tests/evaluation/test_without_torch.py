@@ -9,11 +9,12 @@ NUMBERS = [
     f"petl_core.evaluation.{name}"
     for name in (
         "names", "grouping", "comparison", "captions", "per_run", "factors", "labelled_queries", "queue_drift",
-        "ablation", "cmer", "published", "training_data",
+        "ablation", "cmer", "published", "training_data", "by_scene", "learning_curves", "selection",
     )
 ]  # fmt: skip
 OF_FINISHED_RUNS = ["petl_core.runs.collecting", *NUMBERS] + [
-    f"petl_core.plots.{name}" for name in ("recalls", "forest", "history", "ablation", "drift", "outputs", "report")
+    f"petl_core.plots.{name}"
+    for name in ("recalls", "trade_offs", "forest", "history", "ablation", "drift", "outputs", "report")
 ]
 TRAINING, PLOTS = {"torch", "open_clip", "torchvision", "transformers"}, {"matplotlib", "seaborn"}
 

@@ -4,14 +4,13 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from fake_runs import IMAGES, add_drift, add_labelled_tests, fake_queues, fake_run
+from fake_runs import IMAGES, add_labelled_tests, fake_queues, fake_run
 
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.labelled_queries import LabelledTest, labelled_tests
 from petl_core.plots.ablation import plot_lines, plot_rows
-from petl_core.plots.drift import plot_drift
 from petl_core.plots.outputs import Outputs
-from petl_core.plots.style import ONE_COLUMN
+from petl_core.plots.style import ONE_COLUMN, method_look
 
 mpl.use("agg")
 
@@ -30,7 +29,8 @@ def close_figures():
 
 
 def legend(figure):
-    return [entry.get_text() for entry in figure.legends[0].get_texts()]
+    """Of what is off the scale, what stands before its value."""
+    return [entry.get_text().split(":")[0] for entry in figure.legends[0].get_texts()]
 
 
 def test_lines_show_every_point_and_what_has_none_as_a_reference(queue_runs):
@@ -43,8 +43,43 @@ def test_lines_show_every_point_and_what_has_none_as_a_reference(queue_runs):
         points = [line.get_ydata() for line in axes.lines if line.get_marker() not in ("None", None)]
         assert np.concatenate(points) == pytest.approx(frame["mr"][2:].to_numpy())
         low, high = axes.get_ylim()
-        assert low < frame["mr_low"].min() and frame["mr_high"].max() < high
+        assert low < frame["mr_low"][1:].min() and frame["mr_high"].max() < high
     assert [axes.get_xlabel() for axes in figure.axes] == ["entries", "parameters"]
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(0.2, False), (0.49, True)])
+def test_what_was_not_trained_does_not_squeeze_the_scale(tmp_path, rate, shown):
+    runs = [fake_run(tmp_path, rate, method="zero_shot", epochs=0)]
+    runs += [fake_run(tmp_path, 0.5, queue_size=size) for size in (0, 16, 64)]
+    ablation = Ablation(runs, ["queue_size", "queue_weight"])
+    figure = plot_lines(ablation, {"queue_size": "entries"}, "queue_weight")
+    axes, frame = figure.axes[0], ablation.table
+    low, high = axes.get_ylim()
+    told = f"Zero-shot CLIP: {frame['mr'][0]:.1f}, off the scale"
+    assert (low < frame["mr"][0] < high) == shown
+    assert (told in [entry.get_text() for entry in figure.legends[0].get_texts()]) != shown
+    assert high - low <= 1.25 * 1.1 * np.ptp(frame[["mr_low", "mr_high"]][1:])
+    grid = np.union1d(axes.yaxis.get_majorticklocs(), axes.yaxis.get_minorticklocs())
+    assert np.diff(grid).max() <= 1, "no grid of single points"
+
+
+def test_series_of_one_place_lie_clear_of_one_another(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, queue_size=16, queue_weight=weight) for weight in (0.1, 0.3, 1.0)]
+    figure = plot_lines(Ablation(runs, ["queue_size", "queue_weight"]), {"queue_size": "entries"}, "queue_weight")
+    figure.draw_without_rendering()
+    points = [line for line in figure.axes[0].lines if line.get_marker() in list("osD")]
+    places = [point.get_transform().transform(point.get_xydata())[0, 0] * 72 / figure.dpi for point in points]
+    assert len(places) == 3 and np.diff(places).min() > points[0].get_markersize()
+
+
+def test_a_method_keeps_its_look(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, method=method, train_images=n) for method in ("full", "mrs") for n in (40, 80)]
+    for number, run in enumerate(runs):
+        run.metrics["images"]["train"] = (40, 80)[number % 2]
+    axes = plot_lines(Ablation(runs, ["method", "train_images"]), {"train_images": "images"}, "method").axes[0]
+    drawn = [container.lines[0] for container in axes.containers]
+    looks = [{"color": line.get_color(), "marker": line.get_marker()} for line in drawn]
+    assert looks == [method_look("full"), method_look("mrs")]
 
 
 def test_rows_show_every_combination(tmp_path):
@@ -59,7 +94,7 @@ def test_rows_show_every_combination(tmp_path):
     assert [axes.get_title() for axes in figure.axes] == ["InfoNCE", "triplet"]
     assert legend(figure) == ["no", "yes", "Zero-shot CLIP"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == ["image–text + image–image + text–text", "image–text + text–text"]
+    assert names == ["I–T + I–I + T–T", "I–T + T–T"]
     for axes in figure.axes:
         assert sum(len(line.get_ydata()) for line in axes.lines if line.get_marker() in ("o", "s")) == 4
 
@@ -83,13 +118,6 @@ def test_tests_with_scene_classes_are_rows_that_fit_one_column(tmp_path):
     assert legend(figure) == ["without labels", "batches balanced by label"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == ["no label", "all image labels known,\nsoft prior", "oracle filter (LEAK)"]
-
-
-def test_drift_has_a_line_for_every_run(queue_runs):
-    for run in queue_runs[3:]:
-        add_drift(run)
-    images, texts = plot_drift(Ablation(queue_runs, QUEUE).drift(), "queue_warmup").axes
-    assert len(images.lines) == len(texts.lines) == 4
 
 
 def test_without_a_finished_queue_references_are_left(queue_runs):

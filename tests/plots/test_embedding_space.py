@@ -7,17 +7,47 @@ from petl_core.plots.embedding_space import plot_before_after
 mpl.use("agg")
 
 
-def test_before_and_after_share_their_limits_and_every_scene_is_told_apart():
-    scenes = [*(f"scene {i:02d}" for i in range(40)), None]
+@pytest.fixture
+def figure():
+    """Of 41 pairs: three scenes with 9, 8 and 7, others with one, the last without a label."""
+    scenes = [*["port"] * 9, *["pond"] * 8, *["park"] * 7, *(f"scene {i:02d}" for i in range(16)), None]
     projected = np.random.default_rng(0).normal(size=(2, 2, len(scenes), 2))
-    figure = plot_before_after(projected, scenes, 5, ("x", "y"))
-    before, after = figure.axes
-    assert before.get_xlim() == after.get_xlim() and before.get_ylim() == after.get_ylim()
-    assert np.ptp(before.get_xlim()) == pytest.approx(np.ptp(before.get_ylim()))
-    assert len(before.lines) == len(after.lines) == 5
-    assert np.array_equal(after.lines[4].get_xydata(), projected[1, :, 4])
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()][:41] == [*scenes[:40], "no label"]
-    looks = {(handle.get_marker(), str(handle.get_color())) for handle in legend.legend_handles[:41]}
-    assert len(looks) == 41
-    mpl.pyplot.close(figure)
+    yield projected, plot_before_after(projected, scenes, 5, ("x", "y"))
+    mpl.pyplot.close("all")
+
+
+def test_before_and_after_share_one_square(figure):
+    projected, drawn = figure
+    for axes in drawn.axes:
+        assert axes.get_xlim() == drawn.axes[0].get_xlim() and axes.get_ylim() == drawn.axes[0].get_ylim()
+        assert np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+        assert axes.get_xlim()[0] < projected[..., 0].min() and projected[..., 0].max() < axes.get_xlim()[1]
+
+
+def test_modalities_come_first_with_some_pairs_joined(figure):
+    projected, drawn = figure
+    for axes, (images, captions) in zip(drawn.axes[:2], projected, strict=True):
+        assert [line.get_xydata().tolist() for line in axes.lines] == np.stack([images, captions], axis=1)[:5].tolist()
+        shown = [points.get_offsets() for points in axes.collections]
+        np.testing.assert_array_equal(shown, [images, captions])
+    assert [text.get_text() for text in drawn.axes[1].get_legend().get_texts()] == ["image", "caption", "a pair"]
+
+
+def test_the_most_frequent_scenes_are_highlighted_among_the_rest(figure):
+    projected, drawn = figure
+    _, after = drawn.axes[2:]
+    names = [text.get_text() for text in after.get_legend().get_texts()]
+    assert names == ["port", "pond", "park", "scene 00", "other scenes", "filled: image", "open: caption"]
+    rest, *scenes = after.collections
+    assert len(rest.get_offsets()) == 2 * 16
+    assert [len(points.get_offsets()) for points in scenes] == [9, 9, 8, 8, 7, 7, 1, 1]
+    np.testing.assert_array_equal(scenes[0].get_offsets(), projected[1, 0, :9])
+    np.testing.assert_array_equal(scenes[1].get_offsets(), projected[1, 1, :9])
+    colours = {tuple(points.get_edgecolors()[0]) for points in scenes[1::2]}
+    assert len(colours) == 4
+
+
+def test_scenes_without_labels_are_all_grey():
+    drawn = plot_before_after(np.random.default_rng(0).normal(size=(2, 2, 3, 2)), [None] * 3, 1, ("x", "y"))
+    assert len(drawn.axes[2].collections) == 1
+    mpl.pyplot.close("all")

@@ -1,30 +1,39 @@
-"""Every method is shown, with its interval, at its own parameters."""
+"""Every method is shown with its interval: side by side, by scene, and by the choice of the epoch."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from fake_runs import fake_comparison
+from fake_runs import IMAGES, fake_comparison, fake_run
 
+from petl_core.evaluation import per_run
+from petl_core.evaluation.by_scene import recalls_by_scene
 from petl_core.evaluation.comparison import summary
 from petl_core.evaluation.grouping import first_runs, group_runs
-from petl_core.evaluation.names import method_and_loss, short_names
-from petl_core.plots.history import plot_history
+from petl_core.evaluation.names import full_names, method_and_loss, short_names
+from petl_core.evaluation.selection import selection_audit
 from petl_core.plots.outputs import Outputs
-from petl_core.plots.recalls import plot_against_parameters, plot_recalls
-from petl_core.plots.style import use_style
+from petl_core.plots.recalls import plot_by_scene, plot_recalls, plot_selection
+from petl_core.plots.style import looks, use_style
 
 mpl.use("agg")
 
 
 @pytest.fixture
 def runs(tmp_path):
-    return fake_comparison(tmp_path)
+    return [*fake_comparison(tmp_path), fake_run(tmp_path, 0.3, method="focus")]
 
 
 @pytest.fixture
 def groups(runs):
     return group_runs(runs, method_and_loss)
+
+
+@pytest.fixture
+def dressed(groups):
+    """Names and looks."""
+    first = first_runs(groups)
+    return short_names(first), looks(first)
 
 
 @pytest.fixture(autouse=True)
@@ -33,38 +42,66 @@ def close_figures():
     plt.close("all")
 
 
-def test_plots_show_every_method_with_its_interval(runs, groups, tmp_path):
+def rows_of(axes):
+    return [label.get_text() for label in axes.get_yticklabels()]
+
+
+def test_rows_stand_by_mr_with_their_intervals_and_zero_shot_is_a_line(groups, dressed, tmp_path):
     use_style()
-    frame, names = summary(groups), short_names(first_runs(groups))
-    outputs = Outputs(tmp_path / "out", "04_benchmark", {}, runs)
-    recalls = plot_recalls(frame, names)
-    for name, figure in (
-        ("recalls", recalls),
-        ("parameters", plot_against_parameters(frame, names)),
-        ("history", plot_history(runs[-1])),
-    ):
-        outputs.figure(figure, name, f"{name}.")
-        assert b"/Type3" not in (tmp_path / "out" / f"{name}.pdf").read_bytes()
-    shown = [label.get_text() for label in recalls.axes[0].get_yticklabels()]
-    assert shown == ["Zero-shot CLIP", "Full fine-tuning", "MRS-Adapter"]
+    frame = summary(groups)
+    figure = plot_recalls(frame, *dressed)
+    ordered = frame.sort_values("mr", ascending=False, kind="stable")
+    assert rows_of(figure.axes[0]) == [dressed[0][key] for key in ordered["key"]]
+    assert rows_of(figure.axes[0])[-1] == "Zero-shot CLIP"
+    for axes, metric in zip(figure.axes, ("mr", "i2t_r1", "t2i_r1"), strict=True):
+        points = [container.lines[0].get_xydata()[0] for container in axes.containers]
+        np.testing.assert_allclose(points, list(zip(ordered[metric], range(len(frame)), strict=True)))
+        bars = [container.lines[2][0].get_segments()[0][:, 0] for container in axes.containers]
+        np.testing.assert_allclose(bars, ordered[[f"{metric}_low", f"{metric}_high"]])
+        assert axes.lines[-1].get_linestyle() == "--" and axes.lines[-1].get_xdata()[0] == frame[metric][0]
+    Outputs(tmp_path / "out", "04_benchmark", {}).figure(figure, "recalls", "Recalls.")
+    assert b"/Type3" not in (tmp_path / "out" / "recalls.pdf").read_bytes()
 
 
-def test_a_method_without_parameters_has_its_place(groups):
-    plot_against_parameters(summary(groups[:1]), short_names(first_runs(groups)))
+def test_rows_may_keep_the_order_of_the_frame_and_be_single_runs(runs):
+    of_runs = {run.config.hash: run for run in runs}
+    figure = plot_recalls(per_run.scores(runs), full_names(of_runs), looks(of_runs), sort=False)
+    assert rows_of(figure.axes[0]) == list(full_names(of_runs).values())
 
 
-def test_methods_of_like_size_stand_side_by_side_at_their_own_parameters(groups):
-    frame = summary(groups).assign(parameters=[0, 30_000, 31_000])
-    figure = plot_against_parameters(frame, short_names(first_runs(groups)))
-    axes = figure.axes[0]
-    points = [container.lines[0] for container in axes.containers]
-    assert [float(point.get_xdata()[0]) for point in points] == [0, 30_000, 31_000]
-    figure.draw_without_rendering()
-    shown = [point.get_transform().transform(point.get_xydata())[0, 0] for point in points]
-    true = [axes.transData.transform(point.get_xydata())[0, 0] for point in points]
-    step = 2.5 / 72 * figure.dpi
-    np.testing.assert_allclose(np.subtract(shown, true), [0, -step / 2, step / 2], atol=1e-6)
-    heights = np.array([point.get_ydata()[0] for point in points])
-    np.testing.assert_allclose(heights, frame["mr"])
-    low, high = axes.get_ylim()
-    assert low < frame["mr_low"].min() and high > frame["mr_high"].max()
+def test_without_zero_shot_there_is_no_line(groups, dressed):
+    axes = plot_recalls(summary(groups[1:]), *dressed).axes[0]
+    assert "--" not in [line.get_linestyle() for line in axes.lines]
+
+
+def test_each_method_has_its_panel_of_scenes_beside_zero_shot(groups, dressed):
+    scenes = ["port"] * 50 + ["pond"] * 60 + [None] * (IMAGES - 110)
+    frame = recalls_by_scene(groups, scenes)
+    figure = plot_by_scene(frame, *dressed)
+    assert [axes.get_title() for axes in figure.axes] == ["Full fine-tuning", "MRS-Adapter", "Focus-Adapter"]
+    assert sorted(rows_of(figure.axes[0])) == ["pond (60)", "port (50)"]
+    in_order = [label.split(" (")[0] for label in rows_of(figure.axes[0])]
+    for axes, key in zip(figure.axes, [group.key for group in groups[1:]], strict=True):
+        for container, shown in zip(axes.containers, (groups[0].key, key), strict=True):
+            table = frame[[cell == shown for cell in frame["key"]]].set_index("scene").loc[in_order]
+            np.testing.assert_allclose(container.lines[0].get_xdata(orig=False), table["mr"])
+        assert axes.get_xlim()[0] < 0 and axes.get_xlim()[1] > frame["mr_high"].max()
+
+
+def test_scenes_of_zero_shot_alone_have_one_panel(groups, dressed):
+    figure = plot_by_scene(recalls_by_scene(groups[:1], ["port"] * IMAGES), *dressed)
+    assert [axes.get_title() for axes in figure.axes] == ["Zero-shot CLIP"]
+
+
+def test_the_audit_shows_what_another_choice_changes(groups, dressed):
+    for run in groups[1].runs:
+        run.metrics["selection_audit"] = [10.0, 30.0, 29.0]
+    for run in groups[2].runs:
+        run.metrics["selection_audit"] = [10.0, 20.0, 22.5]
+    audit = selection_audit(groups)
+    axes = plot_selection(audit, *dressed).axes[0]
+    assert rows_of(axes)[:2] == ["Full fine-tuning  30.0", "MRS-Adapter  20.0"]
+    marks = {
+        marker: [line.get_xdata()[0] for line in axes.lines if line.get_marker() == marker][:2] for marker in ("s", ">")
+    }
+    assert marks == {"s": [-1.0, 2.5], ">": [0.0, 2.5]}

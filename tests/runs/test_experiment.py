@@ -84,8 +84,12 @@ def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("killed_in_epoch", [1, 2, 3])
-def test_a_killed_run_resumes_to_the_same_result(world, finished, tmp_path, monkeypatch, killed_in_epoch):
+SLOW_KEYS = CONFIG.replace(queue_size=16, queue_keys="ema", queue_momentum=0.9, queue_warmup=1, queue_ramp=5)
+
+
+@pytest.mark.parametrize(("config", "killed_in_epoch"), [(CONFIG, 1), (CONFIG, 2), (CONFIG, 3), (SLOW_KEYS, 3)])
+def test_a_killed_run_resumes_to_the_same_result(world, tmp_path, monkeypatch, config, killed_in_epoch):
+    uninterrupted = experiment.run(config, **world)
     places = elsewhere(world, tmp_path)
     original, trained = epoch.train_epoch, []
 
@@ -98,9 +102,12 @@ def test_a_killed_run_resumes_to_the_same_result(world, finished, tmp_path, monk
 
     monkeypatch.setattr(epoch, "train_epoch", until_killed)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(CONFIG, **places)
-    assert not (tmp_path / CONFIG.hash / "metrics.json").exists()
-    assert results(experiment.run(CONFIG, **places)) == results(finished)
+        experiment.run(config, **places)
+    assert not (tmp_path / config.hash / "metrics.json").exists()
+    resumed = experiment.run(config, **places)
+    assert results(resumed) == results(uninterrupted)
+    one, other = (load_file(run.folder / "adapter.safetensors") for run in (resumed, uninterrupted))
+    assert all(torch.equal(one[name], other[name]) for name in other)
     assert [number for number in trained if number != "killed"] == [1, 2, 3]
 
 

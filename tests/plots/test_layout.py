@@ -1,0 +1,89 @@
+"""What keeps a crowded plot legible."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from petl_core.plots import layout
+
+mpl.use("agg")
+PLACES = st.lists(st.floats(0, 1), min_size=1, max_size=30)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@given(PLACES, st.floats(0, 0.2))
+def test_spread_places_keep_their_order_and_their_distance_within_the_axes(places, gap):
+    found = layout.spread(places, gap)
+    assert found.min() >= -1e-9 and found.max() <= 1 + 1e-9
+    order = np.argsort(places, kind="stable")
+    room = min(gap, 1 / max(1, len(places) - 1))
+    assert (np.diff(found[order]) >= room - 1e-9).all()
+
+
+def test_places_with_room_enough_stay_where_they_are():
+    np.testing.assert_allclose(layout.spread([0.9, 0.1, 0.5], 0.2), [0.9, 0.1, 0.5])
+    assert len(layout.spread([], 0.1)) == 0
+
+
+def test_labels_stand_in_the_order_of_their_points_each_with_its_marker_and_a_line_from_its_height():
+    _, (axes, column) = plt.subplots(1, 2, sharey=True)
+    axes.set(yscale="log", ylim=(1, 1000))
+    heights, looks = (
+        {"a": 10.0, "b": 1000.0, "c": 10.0},
+        {key: {"marker": mark} for key, mark in zip("abc", "osD", strict=True)},
+    )
+    layout.label_column(column, heights, {key: f"method {key}" for key in heights}, looks)
+    assert [text.get_text() for text in column.texts] == ["method a", "method b", "method c"]
+    low, top, other = (text.get_position()[1] for text in column.texts)
+    assert low < other < top
+    starts = [line.get_ydata()[0] for line in column.lines[::2]]
+    np.testing.assert_allclose(starts, [1 / 3, 1, 1 / 3])
+    assert [line.get_marker() for line in column.lines[1::2]] == ["o", "s", "D"]
+
+
+def in_points(axes, x, y, shifts):
+    points = axes.transData.transform(np.column_stack([x, y])) * 72 / axes.figure.dpi
+    return points + np.column_stack([shifts, np.zeros(len(shifts))])
+
+
+def test_markers_are_moved_clear_of_one_another_and_no_further_than_need_be():
+    figure, axes = plt.subplots()
+    axes.set(xscale="log", xlim=(1, 1e6), ylim=(0, 40))
+    x, y = [1e3, 1.01e3, 1e3, 1e5], [20, 20, 20.1, 20]
+    figure.draw_without_rendering()
+    shifts = layout.steps_aside(axes, x, y)
+    assert shifts[0] == shifts[3] == 0 and (abs(shifts) <= layout.MOST).all()
+    drawn = in_points(axes, x, y, shifts)
+    distances = np.linalg.norm(drawn[:, None] - drawn, axis=2)[~np.eye(4, dtype=bool)]
+    assert distances.min() >= layout.CLEAR
+
+
+def test_what_is_not_drawn_moves_nothing():
+    figure, axes = plt.subplots()
+    figure.draw_without_rendering()
+    assert layout.steps_aside(axes, [0.5, np.nan, 0.1], [0.5, 0.5, 0.5]).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("values", [[0, 2048, 7e6], [0, 0.149, 166], [3.0, 4.0], [0, 0], [0, 5.0, np.nan]])
+def test_a_log_axis_has_a_place_for_nothing_left_of_all_else(values):
+    _, axes = plt.subplots()
+    values = pd.Series(values, dtype=float)
+    places = layout.log_places(axes, values)
+    np.testing.assert_array_equal(places[values > 0], values[values > 0])
+    low, high = axes.get_xlim()
+    drawn = places[~np.isnan(places)]
+    assert ((low < drawn) & (drawn < high)).all()
+    none = places[values == 0]
+    assert len(set(none)) <= 1 and (none < values[values > 0].to_numpy().min(initial=np.inf)).all()
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert (labels[0] == "0") == bool(len(none)) and len(labels) >= 1
+    assert ((low <= axes.get_xticks()) & (axes.get_xticks() <= high)).all()

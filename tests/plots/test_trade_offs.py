@@ -1,0 +1,74 @@
+"""The same runs against three prices."""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from fake_runs import fake_comparison
+
+from petl_core.evaluation.comparison import summary
+from petl_core.evaluation.grouping import first_runs, group_runs
+from petl_core.evaluation.names import method_and_loss, short_names
+from petl_core.plots.outputs import Outputs
+from petl_core.plots.style import TWO_COLUMNS, looks, use_style
+from petl_core.plots.trade_offs import PRICES, plot_trade_offs
+
+mpl.use("agg")
+
+
+@pytest.fixture
+def groups(tmp_path):
+    return group_runs(fake_comparison(tmp_path), method_and_loss)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def draw(groups, **prices):
+    first = first_runs(groups)
+    frame = summary(groups).assign(**prices)
+    return frame, plot_trade_offs(frame, short_names(first), looks(first))
+
+
+def test_every_run_stands_at_its_price_in_every_panel_and_is_named_once(groups, tmp_path):
+    use_style()
+    frame, figure = draw(groups, seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, 40.0])
+    *panels, column = figure.axes
+    assert [axes.get_xlabel() for axes in panels] == list(PRICES.values())
+    for axes, price in zip(panels, PRICES, strict=True):
+        points = [container.lines[0] for container in axes.containers]
+        assert [float(point.get_ydata()[0]) for point in points] == pytest.approx(frame["mr"].tolist())
+        places = np.array([float(point.get_xdata()[0]) for point in points])
+        np.testing.assert_allclose(places[1:], frame[price][1:])
+        assert places[0] < places[1:].min(), "what costs nothing stands left of the others"
+        assert [point.get_marker() for point in points] == ["x", "o", "o"]
+        low, high = axes.get_ylim()
+        assert low < frame["mr_low"].min() and frame["mr_high"].max() < high
+    assert sorted(text.get_text() for text in column.texts) == ["Full fine-tuning", "MRS-Adapter", "Zero-shot CLIP"]
+    Outputs(tmp_path / "out", "04_benchmark", {}).figure(figure, "cost", "Cost.")
+    assert b"/Type3" not in (tmp_path / "out" / "cost.pdf").read_bytes()
+    assert figure.get_figwidth() == TWO_COLUMNS
+
+
+def test_what_was_not_measured_is_in_the_other_panels_alone(groups):
+    _, figure = draw(groups, seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, np.nan])
+    places = [container.lines[0].get_xdata()[0] for container in figure.axes[2].containers]
+    assert np.isnan(places).tolist() == [False, False, True]
+    assert not np.isnan([container.lines[0].get_xdata()[0] for container in figure.axes[1].containers]).any()
+
+
+def test_methods_of_like_price_stand_side_by_side_at_their_own(groups):
+    _, figure = draw(groups, parameters=[0, 30_000, 30_001], seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 8.0, 4.0])
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    drawn = [container.lines[0] for container in axes.containers]
+    assert [float(point.get_xdata()[0]) for point in drawn] == [drawn[0].get_xdata()[0], 30_000, 30_001]
+    places = [point.get_transform().transform(point.get_xydata())[0] * 72 / figure.dpi for point in drawn[1:]]
+    assert np.linalg.norm(np.subtract(*places)) > 3
+
+
+def test_zero_shot_alone_can_be_shown(groups):
+    draw(groups[:1], seconds=[0.0], backward_mib=[0.0])[1].draw_without_rendering()

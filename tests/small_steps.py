@@ -1,0 +1,42 @@
+"""A run before its first step on a dozen drawn pairs, and that step."""
+
+from pathlib import Path
+
+import drawn_scenes
+import numpy as np
+import torch
+from small_clips import tiny_backbone
+
+from petl_core import adapters, data
+from petl_core.config import RunConfig
+from petl_core.training import encoding, epoch
+from petl_core.training.encoding import PreparedSplit
+from petl_core.training.state import TrainState
+
+PAIRS = 12
+
+
+def prepared_pairs(root: Path) -> PreparedSplit:
+    """``PAIRS`` images, five captions each, for a backbone of :func:`tiny_backbone`."""
+    folder = drawn_scenes.write(root, "scenes-x", train=PAIRS, test=6, progress=False, size=32)
+    return encoding.prepare(data.load("scenes-x", folder.parent).train, tiny_backbone())
+
+
+def started(**fields) -> TrainState:
+    """In training mode, moved from where an adapter changes nothing."""
+    config = RunConfig(**fields)
+    frozen = tiny_backbone()
+    torch.manual_seed(0)
+    model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
+    with torch.no_grad():
+        for weight in model.method.parameters():
+            weight += 0.05 * torch.randn(weight.shape)
+    width = model.encode_text(frozen.tokens(["a pond"])).shape[1]
+    return TrainState.start(config, model.train(), width)
+
+
+def batch_loss(state: TrainState, prepared: PreparedSplit, count: int = PAIRS) -> dict[str, torch.Tensor]:
+    """The loss terms of a batch of ``count`` pairs, with the same dropout at every call."""
+    rows = torch.arange(0, 5 * count, 5)  # a caption of each image
+    torch.manual_seed(1)
+    return epoch.batch_loss(state, prepared, rows, np.random.default_rng(0))
