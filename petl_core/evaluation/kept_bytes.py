@@ -5,6 +5,7 @@ Of :mod:`efficiency` this is the counterpart for the runs of a comparison: their
 
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -12,13 +13,15 @@ import numpy as np
 import torch
 
 from petl_core import adapters, backbone
-from petl_core.data import default_data
+from petl_core.config import RunConfig
+from petl_core.data import Split, default_data
 from petl_core.measuring import MIB, saved_bytes
 from petl_core.runs.experiment import draw_images, find_device
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, encoding, inputs
 from petl_core.training.encoding import PreparedSplit, embed_texts
 from petl_core.training.epoch import batch_loss, epoch_batches
+from petl_core.training.scenes import SceneTerm
 from petl_core.training.state import TrainState
 
 
@@ -49,9 +52,12 @@ def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> f
     if not model.trainable():
         return 0.0
 
-    # A batch, and a state in which the queue is full and past its warm-up.
-    train = _prepare_batch(run, model, data_root)
+    # A batch, the scene classes of all images, and a state in which the queue is full and past its warm-up.
+    split = default_data.load_or_draw(config.dataset, data_root).train
+    train = _prepare(draw_images(split, min(config.batch_size, len(split.images)), config.seed), model, config)
     rows = next(epoch_batches(train, config, epoch=1))
+    with_all_classes = replace(train, scenes=(*train.scenes, *split.scenes))
+    scene_term = SceneTerm.of(model, with_all_classes) if config.scene_weight else None
     state = TrainState.start(config, model, width=embed_texts(model, train, train.tokens_of[:1]).shape[1])
     state.queue.stored, state.queue.steps = config.queue_size, config.queue_warmup + config.queue_ramp
     model.train()
@@ -62,16 +68,13 @@ def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> f
         setattr(model, name, _recording(getattr(model, name), read))
 
     def step() -> torch.Tensor:
-        return batch_loss(state, train, rows, np.random.default_rng(config.seed))["total"]
+        return batch_loss(state, train, rows, np.random.default_rng(config.seed), scene_term)["total"]
 
     return saved_bytes(step, chain(model.parameters(), model.buffers(), state.queue.buffers(), read)) / MIB
 
 
-def _prepare_batch(run: Run, model: adapters.AdaptedCLIP, data_root: str | Path) -> PreparedSplit:
-    """As many training images as a batch has pairs, prepared as the run's training split was."""
-    config = run.config
-    split = default_data.load_or_draw(config.dataset, data_root).train
-    split = draw_images(split, min(config.batch_size, len(split.images)), config.seed)
+def _prepare(split: Split, model: adapters.AdaptedCLIP, config: RunConfig) -> PreparedSplit:
+    """As the run's training split was, but not from the cache of all runs."""
     if not config.cache_features:
         template = config.scene_template if config.scene_probability else ""
         return encoding.prepare(split, model.backbone, scene_template=template)

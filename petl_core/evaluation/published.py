@@ -112,7 +112,7 @@ def beside_ours(summary: pd.DataFrame, names: Mapping[Any, str], dataset: str) -
     return pd.DataFrame(
         {
             "Method": [names[key] for key in frame["key"]],
-            "Published mR": frame["printed_mr"].map("{:.2f}".format) + _marks(frame),
+            "Published mR": [f"{mr:.2f}{marks}" for mr, marks in zip(frame["printed_mr"], _marks(frame), strict=True)],
             "Our mR": [f"{mr:.2f} [{low:.2f}, {high:.2f}]" for mr, low, high in ours],
             "Difference": (frame["mr"] - frame["printed_mr"]).map(signed),
         }

@@ -99,11 +99,11 @@ def test_published_figures_stand_beside_ours_where_both_have_the_method(tmp_path
     table = published.beside_ours(summary, names, "rsicd").set_index("Method")
     assert table["Published mR"].to_dict() == {
         "Zero-shot CLIP": "15.04",
-        "Full fine-tuning + HMMC (InfoNCE)": "30.39",
-        "MRS-Adapter + HMMC (InfoNCE)": "31.12",
+        "Full fine-tuning (InfoNCE)": "30.39",
+        "MRS-Adapter (InfoNCE)": "31.12",
     }
-    ours = summary.set_index(summary["key"].map(names)).loc["MRS-Adapter + HMMC (InfoNCE)"]
-    beside = table.loc["MRS-Adapter + HMMC (InfoNCE)"]
+    ours = summary.set_index(summary["key"].map(names)).loc["MRS-Adapter (InfoNCE)"]
+    beside = table.loc["MRS-Adapter (InfoNCE)"]
     assert beside["Our mR"] == f"{ours['mr']:.2f} [{ours['mr_low']:.2f}, {ours['mr_high']:.2f}]"
     assert beside["Difference"] == comparison.signed(ours["mr"] - 31.12)
     elsewhere = published.beside_ours(summary, names, "scenes")

@@ -77,8 +77,8 @@ def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
     assert finished == {"lora", "mrs"}
     assert (tmp_path / "runs" / "lora.died").exists() and (tmp_path / "runs" / "bitfit.died").exists()
     assert {name for name in table.index if table[name] == "failed"} == {
-        "Full fine-tuning + HMMC (InfoNCE)",
-        "BitFit + HMMC (InfoNCE)",
+        "Full fine-tuning (InfoNCE)",
+        "BitFit (InfoNCE)",
     }
     assert "Failed and left out: Full fine-tuning" in caption and "stopped before its end: killed" in caption
     assert (tmp_path / "figures" / "report.html").stat().st_size > 100_000

@@ -220,8 +220,14 @@ def test_a_run_from_cache_is_the_run_from_images(world, monkeypatch):
         assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
     assert cached.metrics["images"] == live.metrics["images"]
     assert caches(world["runs_root"] / "cache") == 8  # pixels, tokens and two towers of two splits
+    # Another validation split, the same cache: only the prompts of the scene classes pass through a tower.
+    tap_text, prompts = adapters.AdaptedCLIP.tap_text, []
     forbid_towers(monkeypatch)
-    experiment.run(RUN.replace(cache_features=True, seed=3), **world)  # another validation split, the same cache
+    monkeypatch.setattr(
+        adapters.AdaptedCLIP, "tap_text", lambda model, tokens: prompts.append(len(tokens)) or tap_text(model, tokens)
+    )
+    again = experiment.run(RUN.replace(cache_features=True, seed=3), **world)
+    assert prompts == [len(again.metrics["scene_test"]["classes"])]
 
 
 @pytest.mark.parametrize("method", ["mrs", "full", "bitfit"])
