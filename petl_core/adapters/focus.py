@@ -3,9 +3,9 @@
 What its abstract and summaries of it say: a side branch, which saves training memory; in it a focus layer, a
 region-focused attention that keeps background pixels from drowning small targets; a ViT of CLIP and BERT as towers; a
 loss L = L_batch + L_queue with two queues of recycled negatives (:mod:`petl_core.recycling`); and, in training, 49 %
-less memory and 1.4 times the throughput of recent methods. Its formulas were not to be had, and no code was released.
+less memory and 1.4 times the throughput of recent methods. Its formulas we have not seen; no code was released.
 
-So everything below that is ours: the taps and their gates (after LST), one focus layer a tap, single-headed attention
+So all the rest is ours: the taps and their gates (after LST), one focus layer a tap, single-headed attention
 from the pooled token, the rule for w, the MLP, the projection added to the frozen embedding, and a text branch that
 attends without suppressing.
 """

@@ -72,8 +72,8 @@ class LST(SideMethod):
     """A side network for each frozen tower, which it only reads; 3,411,704 parameters on ViT-B/32.
 
     Embedding = frozen embedding + up(s at CLS or EOT). The paper and its code (ylsung/Ladder-Side-Tuning) put up(s) in
-    the place of the backbone's output: there a side network pruned out of the backbone starts near it. Ours starts at
-    random and would have to learn retrieval anew from few images, so it is added, and starts at zero-shot CLIP.
+    the place of the backbone's output, and start from weights that were pruned out of the backbone. Ours starts at
+    random and would have to learn retrieval anew, so up(s) is added, and training starts at zero-shot CLIP.
 
     The towers run without a graph: of their activations only the tapped tokens, which the ladders read, are kept for
     the backward pass.
