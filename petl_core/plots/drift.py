@@ -43,7 +43,7 @@ def plot_drift(drift: pd.DataFrame, columns: str) -> Figure:
         axes.set_title(f"{factor_title(columns).lower()} {name}" if is_number else name, fontsize=7)
     for axes in grid[-1]:
         axes.set(xlabel="epoch", xlim=(0.5, drift["epoch"].max() + 0.5))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     legend_above(figure, "Age (steps)")
     return figure
 
