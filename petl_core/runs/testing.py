@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from petl_core import retrieval
 from petl_core.adapters import AdaptedCLIP
@@ -44,7 +45,9 @@ def choose_scene_tests(
     classes = scene_labels.scene_classes(train[1])
     prompts = embed_captions(model, scene_labels.class_prompts(classes))
     parts = [EmbeddedSplit.of(split, embed(model, prepared), classes) for prepared, split in (train, validation)]
-    return scene_tests.choose(classes, prompts, float(temperature_of(model, config)), *parts)
+    with torch.no_grad():
+        temperature = float(temperature_of(model, config))
+    return scene_tests.choose(classes, prompts, temperature, *parts)
 
 
 def score_test_split(
