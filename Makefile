@@ -6,9 +6,10 @@ CORES ?= $(shell getconf _NPROCESSORS_ONLN)
 BIN ?= .venv/bin
 STUDY := $(BIN)/python -m petl_core study --cores $(CORES)
 SECTION ?= study
+DATASET ?= rsitmd
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full plan section redraw tables unlock test lint format bench lab clean
+.PHONY: help install study ablations full paper plan section redraw tables unlock test lint format bench lab clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -33,6 +34,10 @@ ablations: install  ## run every comparison and ablation at five seeds
 full: install  ## run everything at five seeds, methods at several learning rates
 	@$(STUDY) full
 	@$(STUDY) ablations
+
+paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsicd, ucm); OPTIONS=--dry-run only checks
+	@$(BIN)/python -m petl_core paper $(DATASET) --cores $(CORES) $(if $(BACKBONE),--backbone '$(BACKBONE)') \
+		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)') $(OPTIONS)
 
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
 	@$(BIN)/python -m petl_core plan $(SECTION) --cores $(CORES)

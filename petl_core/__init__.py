@@ -11,6 +11,7 @@
     search/              images of one's own folder or of a test split, found by text or by image
     evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
     export/              what leaves: embeddings, models folded for open_clip, adapters to publish
+    paper/               the published tables by one command, and what is checked before
     plots/               frames in, figures out; files that know where they came from
 
 Each room imports only from those above it in this list.

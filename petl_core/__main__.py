@@ -2,24 +2,21 @@
 
 import argparse
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 from petl_core.data import DataError
 from petl_core.data import command as data_command
-from petl_core.paths import ROOT, resolve
-from petl_core.runs import progress, study
+from petl_core.paper import command as paper_command
+from petl_core.runs import graph, progress, study
 from petl_core.runs.folder import open_run
 from petl_core.search import command as search_command
 from petl_core.validation import ConfigError
 
-SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
 EXPORTS = """kinds:
   embeddings   of a split, OUT.parquet or OUT.npz
   open_clip    a folder that open_clip loads by itself (local-dir:OUT); of methods that fold into their backbone
   hub          a folder with adapter, configuration and model card; petl_core.export.load(OUT) gives the model back"""
-TAIL = 20  # lines of Snakemake's log that are shown when it fails
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
             sub.add_argument("--no-training", action="store_true", help="draw what is there, and name what is missing")
             sub.add_argument("--unlock", action="store_true", help="after a power cut: forget who was at work")
+    paper_command.add_to(commands)
     search_command.add_to(commands)
     data_command.add_to(commands)
     _add_export(commands)
@@ -74,29 +72,10 @@ def _section(asked: argparse.Namespace) -> study.Study:
 
 def _study(asked: argparse.Namespace) -> int:
     section = _section(asked)
-    command = [*SNAKEMAKE, "--cores", str(asked.cores), "--keep-going", "--show-failed-logs", "--config"]
-    command += [f"section={asked.section}", f"train={not asked.no_training}"]
-    if asked.redraw:
-        command += ["--forcerun", "notebook", "report"]
     if asked.unlock:
-        return subprocess.run([*command, "--unlock"], cwd=ROOT, check=False).returncode
-
-    # Snakemake's own words go to a log; what a reader wants to know is one line.
-    log = resolve(section.places["runs_root"]) / "notebooks" / f"{asked.section}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{asked.section}: {progress.estimate(section, asked.cores)}; details in {log}", file=sys.stderr)
-    with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            progress.follow(section, process, log, asked.cores)
-        except KeyboardInterrupt:  # Snakemake was interrupted, too, and ends its jobs
-            process.wait()
-            return 130
-    if process.returncode:
-        print(_failure(log), file=sys.stderr)
-        return process.returncode
-    print(f"{asked.section}: tables and figures are in {section.places['figures']}/, see report.html", file=sys.stderr)
-    return 0
+        return graph.unlock(asked.section)
+    options = ["--cores", str(asked.cores), *(["--forcerun", "notebook", "report"] if asked.redraw else [])]
+    return graph.make(section, asked.section, asked.cores, options, train=not asked.no_training)
 
 
 def _plan(asked: argparse.Namespace) -> int:
@@ -119,11 +98,6 @@ def _export(asked: argparse.Namespace) -> int:
         written = export.export_hub(run, out, asked.data_root)
     print(written, file=sys.stderr)
     return 0
-
-
-def _failure(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([*lines[-TAIL:], f"error: not everything could be made; {log} has the whole story"])
 
 
 if __name__ == "__main__":

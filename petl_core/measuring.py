@@ -43,7 +43,7 @@ class PeakMemory:
         return peak / MIB if sys.platform == "darwin" else peak / 1024
 
 
-def seconds_of(step: Callable[[], None], device: torch.device) -> float:
+def seconds_of(step: Callable[[], object], device: torch.device) -> float:
     """Wall time of one ``step()``, with all that it leaves to its device.
 
     Args:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from petl_core.evaluation.comparison import signed
-from petl_core.evaluation.names import METRICS
+from petl_core.evaluation.names import METRICS, NO_VALUE
 from petl_core.paths import ROOT
 
 FILE = ROOT / "data" / "published.csv"
@@ -85,36 +85,38 @@ def legend(frame: pd.DataFrame) -> str:
     return f" {'; '.join(parts)}." if parts else ""
 
 
-def matched(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Rows of a summary whose method is printed for a data set, with the printed mR and the columns of its marks.
+def matched(summary: pd.DataFrame, printed: Mapping[Any, str], dataset: str) -> pd.DataFrame:
+    """A summary with the printed mR of each row's published method (``printed_mr``) and the columns of its marks.
 
     Args:
-        summary: of :func:`comparison.summary`, with keys of :func:`names.method_and_loss`.
-        dataset: rsicd, rsitmd or ucm; no row is matched on another.
+        summary: of :func:`comparison.summary`.
+        printed: names of published methods by its keys, as in ``PRINTED_NAMES``; "" for a row that has none.
+        dataset: that our runs were tested on; where nothing is printed for it, or for a row, printed_mr is NaN.
     """
-    printed = printed_figures(dataset).rename(columns={"mr": "printed_mr"})
-    methods = summary["key"].map(lambda key: PRINTED_NAMES.get(key[0], ""))
-    return summary.assign(method=methods).merge(printed[["method", "printed_mr", *MARKS]], on="method")
+    figures = printed_figures(dataset)[["method", "mr", *MARKS]]
+    figures = figures.rename(columns={"method": "printed", "mr": "printed_mr"})
+    frame = summary.assign(printed=summary["key"].map(printed)).merge(figures, on="printed", how="left")
+    return frame.assign(**{column: frame[column].eq(True) for column in MARKS})
 
 
-def beside_ours(summary: pd.DataFrame, names: Mapping[Any, str], dataset: str) -> pd.DataFrame:
-    """Published mR beside ours, for the methods that both have, to print; ``legend(matched(...))`` explains its marks.
+def beside_ours(frame: pd.DataFrame, names: Mapping[Any, str]) -> pd.DataFrame:
+    """Published mR beside ours, to print; :func:`legend` explains the marks.
 
     Several losses of one method stand beside the same published figure.
 
     Args:
-        summary: as for :func:`matched`.
+        frame: of :func:`matched`.
         names: of its keys.
-        dataset: that our runs were tested on.
     """
-    frame = matched(summary, dataset)
     ours = zip(frame["mr"], frame["mr_low"], frame["mr_high"], strict=True)
+    is_printed = frame["printed_mr"].notna()
     return pd.DataFrame(
         {
             "Method": [names[key] for key in frame["key"]],
-            "Published mR": [f"{mr:.2f}{marks}" for mr, marks in zip(frame["printed_mr"], _marks(frame), strict=True)],
+            "Published mR": (frame["printed_mr"].map("{:.2f}".format) + _marks(frame)).where(is_printed, NO_VALUE),
             "Our mR": [f"{mr:.2f} [{low:.2f}, {high:.2f}]" for mr, low, high in ours],
-            "Difference": (frame["mr"] - frame["printed_mr"]).map(signed),
+            "Difference": (frame["mr"] - frame["printed_mr"]).map(signed).where(is_printed, NO_VALUE),
+            "Seeds": frame["seeds"],
         }
     )
 

@@ -61,7 +61,7 @@ def run(
     """
     folder = resolve(runs_root) / config.hash
     try:
-        _check(config)
+        check(config)
         on = find_device(device)
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock"):  # two processes asked for one run: the second finds it finished
@@ -272,7 +272,7 @@ def _asked(config: RunConfig) -> dict:
     return {"title": method.title if method else config.method, "config": dataclasses.asdict(config)}
 
 
-def _check(config: RunConfig) -> None:
+def check(config: RunConfig) -> None:
     """Raise ConfigError for what RunConfig cannot know of: methods, and backbones without weights."""
     adapters.check_method(config.method, config.method_options)
     side = [name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)]

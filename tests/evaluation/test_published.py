@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from fake_runs import fake_comparison, fake_run
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petl_core.adapters import METHODS
@@ -77,6 +77,7 @@ def test_figures_are_printed_with_their_marks_and_a_short_source():
     assert table.loc[["UniAdapter", "GeoRSCLIP-FT"], "Source"].tolist() == ["PE-RSITR, Table II", "RS5M README"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.fixed_dictionaries({column: st.booleans() for column in published.MARKS}), min_size=1, max_size=5))
 def test_a_row_shows_its_marks_and_the_legend_explains_exactly_those_shown(flags):
     rows = published.printed_figures("ucm").head(len(flags)).assign(**pd.DataFrame(flags))
@@ -96,24 +97,28 @@ def test_published_figures_stand_beside_ours_where_both_have_the_method(tmp_path
     runs = [*fake_comparison(tmp_path), fake_run(tmp_path, 0.4, method="focus")]
     groups = group_runs(runs, method_and_loss)
     summary, names = comparison.summary(groups), full_names(first_runs(groups))
-    table = published.beside_ours(summary, names, "rsicd").set_index("Method")
+    printed = {group.key: published.PRINTED_NAMES.get(group.first.config.method, "") for group in groups}
+    table = published.beside_ours(published.matched(summary, printed, "rsicd"), names).set_index("Method")
     assert table["Published mR"].to_dict() == {
         "Zero-shot CLIP": "15.04",
         "Full fine-tuning (InfoNCE)": "30.39",
         "MRS-Adapter (InfoNCE)": "31.12",
+        "Focus-Adapter (InfoNCE)": "–",
     }
     ours = summary.set_index(summary["key"].map(names)).loc["MRS-Adapter (InfoNCE)"]
     beside = table.loc["MRS-Adapter (InfoNCE)"]
     assert beside["Our mR"] == f"{ours['mr']:.2f} [{ours['mr_low']:.2f}, {ours['mr_high']:.2f}]"
-    assert beside["Difference"] == comparison.signed(ours["mr"] - 31.12)
-    elsewhere = published.beside_ours(summary, names, "scenes")
-    assert elsewhere.empty and list(elsewhere) == ["Method", "Published mR", "Our mR", "Difference"]
+    assert beside[["Difference", "Seeds"]].tolist() == [comparison.signed(ours["mr"] - 31.12), 3]
+    elsewhere = published.beside_ours(published.matched(summary, printed, "scenes"), names)
+    assert (elsewhere[["Published mR", "Difference"]] == "–").all(axis=None)
+    assert elsewhere["Our mR"].tolist() == table["Our mR"].tolist()
 
 
 def test_a_published_figure_beside_ours_keeps_its_mark():
     key = ("adaptformer", ("cross",))
-    summary = pd.DataFrame({"key": [key], "mr": [30.0], "mr_low": [29.0], "mr_high": [31.0]})
-    table = published.beside_ours(summary, {key: "AdaptFormer"}, "rsitmd")
-    assert table.to_numpy().tolist() == [["AdaptFormer", "34.81 †", "30.00 [29.00, 31.00]", "−4.81"]]
-    assert published.legend(published.matched(summary, "rsitmd")) == " † contradicts its own recalls."
-    assert published.legend(published.matched(summary, "rsicd")) == ""
+    summary = pd.DataFrame({"key": [key], "mr": [30.0], "mr_low": [29.0], "mr_high": [31.0], "seeds": [5]})
+    marked, unmarked = (published.matched(summary, {key: "AdaptFormer"}, name) for name in ("rsitmd", "rsicd"))
+    table = published.beside_ours(marked, {key: "AdaptFormer"})
+    assert table.to_numpy().tolist() == [["AdaptFormer", "34.81 †", "30.00 [29.00, 31.00]", "−4.81", 5]]
+    assert published.legend(marked) == " † contradicts its own recalls."
+    assert published.legend(unmarked) == ""

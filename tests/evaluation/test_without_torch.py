@@ -9,7 +9,7 @@ NUMBERS = [
     f"petl_core.evaluation.{name}"
     for name in (
         "names", "grouping", "comparison", "captions", "per_run", "factors", "labelled_queries", "queue_drift",
-        "ablation", "cmer", "published", "training_data", "by_scene", "learning_curves", "selection",
+        "ablation", "cmer", "published", "paper", "training_data", "by_scene", "learning_curves", "selection",
     )
 ]  # fmt: skip
 OF_FINISHED_RUNS = ["petl_core.runs.collecting", *NUMBERS] + [

@@ -1,0 +1,58 @@
+"""A section of the study made by Snakemake: its runs, then tables and figures, with one line of progress meanwhile."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from petl_core.paths import ROOT, resolve
+from petl_core.runs import progress
+from petl_core.runs.study import Study
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
+TAIL = 20  # lines of Snakemake's log that are shown when it fails
+
+
+def make(section: Study, name: str, workers: int, options: Sequence[str], train: bool = True) -> int:
+    """Make what is not there yet.
+
+    Args:
+        section: as read.
+        name: of the section, in study.yaml or in a file that ``options`` name.
+        workers: runs at a time.
+        options: of Snakemake, such as ``--cores``.
+        train: whether runs that are missing are trained; otherwise tables name them.
+
+    Returns:
+        Snakemake's exit code; 130 after an interrupt.
+    """
+    command = [*SNAKEMAKE, "--keep-going", "--show-failed-logs", *options]
+    command += ["--config", f"section={name}", f"train={train}"]
+
+    # Snakemake's own words go to a log; what a reader wants to know is one line.
+    log = resolve(section.places["runs_root"]) / "notebooks" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    print(f"{name}: {progress.estimate(section, workers)}; details in {log}", file=sys.stderr)
+    with log.open("w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            progress.follow(section, process, log, workers)
+        except KeyboardInterrupt:  # Snakemake was interrupted, too, and ends its jobs
+            process.wait()
+            return 130
+    if process.returncode:
+        print(_failure(log), file=sys.stderr)
+        return process.returncode
+    print(f"{name}: tables and figures are in {section.places['figures']}/, see report.html", file=sys.stderr)
+    return 0
+
+
+def unlock(name: str) -> int:
+    """After a power cut: forget who was at work; Snakemake's exit code."""
+    command = [*SNAKEMAKE, "--unlock", "--cores", "1", "--config", f"section={name}"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode
+
+
+def _failure(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return "\n".join([*lines[-TAIL:], f"error: not everything could be made; {log} has the whole story"])

@@ -1,0 +1,82 @@
+"""Rows of the published tables among our runs, and what is said of where the two differ."""
+
+import pandas as pd
+import pytest
+from fake_runs import fake_run
+
+from petl_core.evaluation import comparison, paper, published
+
+CLIP = {"dataset": "rsitmd", "backbone": "ViT-B-32-quickgelu", "pretrained": "openai"}
+HMMC = {"w_image": 1.0, "w_text": 1.0}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Rows in no order of the tables, the MRS-Adapter in three: released, tuned with the same loss, with another."""
+    rows = [
+        {"method": "focus", "queue_size": 64, "scene_probability": 0.5},
+        {"method": "focus"},
+        {"method": "mrs"},
+        {"method": "mrs", **HMMC, "contrast": "triplet", "batch_size": 64},
+        paper.RELEASED | {"epochs": 30, "blank_captions": True},
+        {"method": "full"},
+        {"method": "zero_shot", "epochs": 0},
+    ]
+    return [fake_run(tmp_path, 0.5, **CLIP, **row) for row in rows]
+
+
+def table(runs):
+    groups = paper.paper_groups(runs)
+    names = paper.row_names(groups)
+    matched = published.matched(comparison.summary(groups), paper.printed_names(groups), groups[0].first.config.dataset)
+    return published.beside_ours(matched, names), paper.conditions(groups[0].first, matched, names)
+
+
+def test_rows_stand_in_the_published_order_beside_what_was_printed(runs):
+    shown, _ = table(runs)
+    assert shown[["Method", "Published mR"]].to_numpy().tolist() == [
+        ["Zero-shot CLIP", "23.89"],
+        ["Full fine-tuning (InfoNCE)", "45.33"],
+        ["MRS-Adapter (InfoNCE) *", "44.47"],
+        ["MRS-Adapter + HMMC (triplet)", "44.47"],
+        ["MRS-Adapter + HMMC (triplet), as released", "44.47"],
+        ["Focus-Adapter (InfoNCE) + queue 64 + scene labels 0.5", "48.70 ‡ ¶"],
+        ["Focus-Adapter (InfoNCE)", "–"],
+    ]
+    assert shown.loc[6, ["Difference", "Seeds"]].tolist() == ["–", 1]
+
+
+def test_seeds_share_a_row(runs, tmp_path):
+    again = fake_run(tmp_path, 0.4, **CLIP, method="full", seed=3)
+    shown, _ = table([*runs, again])
+    assert shown["Seeds"].tolist() == [1, 2, 1, 1, 1, 1, 1]
+
+
+def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
+    assert [paper.is_as_released(run) for run in runs] == [False] * 4 + [True] + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "images", "told", "untold"),
+    [
+        ({}, 452, "* trained with another loss", "Like for like only if"),
+        ({"pretrained": "mine.pt"}, 452, "weights mine.pt. Like for like only if that is CLIP ViT-B/32", "NOT"),
+        ({"backbone": "ViT-L-14"}, 452, "Ours: ViT-L-14, weights openai. Like for like only if", "NOT"),
+        ({}, 150, "NOT the published test split: 150 images instead of 452", "Like for like"),
+        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on scenes: ours stand alone", "*"),
+    ],
+)  # fmt: skip
+def test_what_differs_is_told(tmp_path, fields, images, told, untold):
+    run = fake_run(tmp_path, 0.5, **{**CLIP, **fields}, method="mrs")
+    run.metrics["images"]["test"] = images
+    shown, said = table([run])
+    assert told in said and untold not in said
+    assert shown["Method"].str.endswith("*").all() == ("*" in said)
+
+
+def test_the_answer_counts_rows_by_where_the_published_figure_lies():
+    frame = pd.DataFrame({"printed_mr": [10.0, 10.0, 10.0, None], "mr_low": [9.0, 11.0, 5.0, 0.0]})
+    frame["mr_high"] = frame["mr_low"] + 2
+    told = "Of 3 published figures that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
+    assert paper.answer(frame, "So.") == told
+    assert paper.answer(frame[3:], "So.") == "So."
