@@ -74,8 +74,10 @@ def _run_apart(server: ForkServerContext, config: RunConfig, places: Places, thr
 def _run(config: RunConfig, places: Places, threads: int) -> None:
     """What the process does."""
     import torch
+    from threadpoolctl import threadpool_limits
 
     from petl_core.runs import experiment
 
     torch.set_num_threads(threads)
-    experiment.run(config, places.data_root, places.runs_root, places.device, progress=False)
+    with threadpool_limits(threads):  # of NumPy and scikit-learn, which would take every core in each of the runs
+        experiment.run(config, places.data_root, places.runs_root, places.device, progress=False)
