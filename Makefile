@@ -31,7 +31,8 @@ study: install  ## run the default study: data, backbone, runs, then tables and 
 ablations: install  ## run every comparison and ablation at five seeds
 	@$(STUDY) ablations
 
-full: install  ## run everything at five seeds, methods at several learning rates
+full: install  ## tune every method, then run all of them and the ablations at five seeds
+	@$(STUDY) tuning
 	@$(STUDY) full
 	@$(STUDY) ablations
 
