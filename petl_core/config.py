@@ -95,7 +95,7 @@ class RunConfig:
         declared = {f.name: f.type for f in dataclasses.fields(self)}
         for name, value in check_types(dataclasses.asdict(self), declared, "run configuration").items():
             object.__setattr__(self, name, value)
-        for name in ("dataset", "backbone"):
+        for name in ("dataset", "backbone", "pretrained"):
             object.__setattr__(self, name, _relative_to_root(getattr(self, name)))
         self._check_ranges()
         self._check_combinations()

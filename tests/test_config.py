@@ -71,6 +71,8 @@ def test_a_folder_has_one_name_however_it_is_written():
     names = {RunConfig(backbone=name).backbone for name in ("runs/x", "./runs/x", f"{ROOT}/runs/x", "local-dir:runs/x")}
     assert names == {"runs/x"}
     assert RunConfig(dataset=str(ROOT / "mine" / "rsicd_precomp")).dataset == "mine/rsicd_precomp"
+    assert RunConfig(pretrained=str(ROOT / "weights" / "ViT-B-32.pt")).pretrained == "weights/ViT-B-32.pt"
+    assert RunConfig(pretrained="laion2b_s34b_b79k").pretrained == "laion2b_s34b_b79k"
     assert RunConfig(backbone="hf-hub:org/repo").backbone == "hf-hub:org/repo"
     assert RunConfig(backbone="ViT-B-32-quickgelu").backbone == "ViT-B-32-quickgelu"
 
