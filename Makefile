@@ -25,7 +25,7 @@ install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with th
 	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/
+study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/study/
 	@$(STUDY) study
 
 ablations: install  ## run the ablations of MRS-Adapter, HMMC and training data at five seeds
@@ -76,4 +76,4 @@ lab: install  ## open JupyterLab on the notebooks
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 clean:  ## remove runs and drawn data; real data sets and .venv stay
-	rm -rf runs data/scenes*_precomp .snakemake figures/report.html figures/*/report.html
+	rm -rf runs data/scenes*_precomp .snakemake figures/study figures/*/report.html
