@@ -1,0 +1,38 @@
+"""The pages that people read first: links lead somewhere, and findings say what their tables say."""
+
+import re
+
+import pytest
+
+from petl_core.paths import ROOT
+
+PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "figures/README.md"]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])")
+
+
+def findings() -> list[str]:
+    """The list items under "What we found"."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.split("## What we found\n")[1].split("\n## ")[0]
+    return [" ".join(item.split()) for item in re.split(r"^\* ", section, flags=re.MULTILINE)[1:]]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    folder = (ROOT / page).parent
+    links = [link for link in LINK.findall((ROOT / page).read_text(encoding="utf-8")) if "://" not in link]
+    broken = [link for link in links if not link.startswith("#") and not (folder / link.split("#")[0]).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("finding", findings(), ids=lambda finding: finding[:40])
+def test_a_finding_quotes_the_tables_that_it_links(finding):
+    tables = [link for link in LINK.findall(finding) if link.startswith("figures/")]
+    assert tables, "a finding links the table that it rests on"
+    said = " ".join((ROOT / table).read_text(encoding="utf-8") for table in tables)
+    text = LINK.sub("]", finding)
+    quoted = [number for number in NUMBER.findall(text) if "." in number or "," in number]
+    assert quoted, "a finding has figures"
+    missing = [number for number in quoted if number not in NUMBER.findall(said)]
+    assert not missing, f"not in {', '.join(tables)}: {missing}"
