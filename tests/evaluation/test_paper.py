@@ -60,10 +60,10 @@ def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
     ("fields", "images", "told", "untold"),
     [
         ({}, 452, "* trained with another loss", "Like for like only if"),
-        ({"pretrained": "mine.pt"}, 452, "weights mine.pt. Like for like only if that is CLIP ViT-B/32", "NOT"),
-        ({"backbone": "ViT-L-14"}, 452, "Ours: ViT-L-14, weights openai. Like for like only if", "NOT"),
+        ({"pretrained": "mine.pt"}, 452, "Like for like only if our backbone is CLIP ViT-B/32", "NOT"),
+        ({"backbone": "ViT-L-14"}, 452, "Like for like only if", "NOT"),
         ({}, 150, "NOT the published test split: 150 images instead of 452", "Like for like"),
-        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on scenes: ours stand alone", "*"),
+        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on drawn scenes: ours stand alone", "*"),
     ],
 )  # fmt: skip
 def test_what_differs_is_told(tmp_path, fields, images, told, untold):
