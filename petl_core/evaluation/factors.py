@@ -17,7 +17,15 @@ from typing import Any
 
 from petl_core.config import RunConfig
 from petl_core.evaluation.labelled_queries import TRAINED_WITH, query_mode, trained_with
-from petl_core.evaluation.names import CONTRASTS, HMMC_TERMS, LABEL_USES, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
+from petl_core.evaluation.names import (
+    CONTRASTS,
+    HMMC_TERMS,
+    LABEL_USES,
+    NO_VALUE,
+    QUERY_MODES,
+    loss_term_names,
+    loss_terms,
+)
 from petl_core.runs.folder import Run
 
 # Settings without effect unless another one is on.

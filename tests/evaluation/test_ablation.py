@@ -76,7 +76,11 @@ def test_captions_say_what_else_varies_and_what_failed(queue_runs, tmp_path):
     assert Ablation(queue_runs, QUEUE).caption("queues").endswith("All else is equal.")
     assert Ablation(queue_runs, QUEUE).caption("Queues").startswith("Queues: recalls (%) on 150 test")
     other = fake_run(tmp_path, 0.5, queue_size=16, epochs=3, train_images=40, method_options={"share": 16})
-    assert Ablation([*queue_runs, other], QUEUE).caption("queues").endswith("runs differ in epochs, training images, share.")
+    assert (
+        Ablation([*queue_runs, other], QUEUE)
+        .caption("queues")
+        .endswith("runs differ in epochs, training images, share.")
+    )
     terms = [fake_run(tmp_path, 0.5, w_image=weight, seed=9) for weight in (0.0, 1.0)]
     assert "All else is equal" in Ablation(terms, ["terms"]).caption("terms")
     failed = [Failure("0123", RunConfig(queue_size=8), "killed", "MRS-Adapter")]

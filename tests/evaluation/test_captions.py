@@ -15,14 +15,14 @@ FAILED = [
 def test_captions_name_what_the_figures_rest_on(tmp_path):
     told = captions.conditions(fake_comparison(tmp_path))
     assert "150 test images" in told and "seeds 2, 3, 4, with 95% intervals over seeds and test images;" in told
-    assert told.endswith("On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins.")
+    assert told.endswith(
+        "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
+    )
 
 
 def test_data_and_backbone_are_named_in_words(tmp_path):
     run = fake_run(tmp_path, 0.5, dataset="scenes", backbone="embedded")
-    assert captions.on(run) == (
-        "On drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins."
-    )
+    assert captions.on(run) == ("On drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins.")
     run = fake_run(tmp_path, 0.5, dataset="rsicd", backbone="ViT-B-32-quickgelu", pretrained="openai")
     assert captions.on(run) == "On RSICD; ViT-B-32-quickgelu (openai weights)."
 
