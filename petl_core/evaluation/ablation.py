@@ -69,7 +69,7 @@ class Ablation:
         return queue_drift(self.runs, self.factors)
 
     def caption(self, subject: str) -> str:
-        """Of the table: what it is about, how its figures came about, what varies beside the factors, what failed."""
+        """Of the table: what it is about, how its results came about, what varies beside the factors, what failed."""
         known = ["seed", *self._fields(self.runs[0])]
         varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
         words = ", ".join(factor_title(name).lower() for name in varied)

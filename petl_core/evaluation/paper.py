@@ -95,7 +95,7 @@ def answer(matched: pd.DataFrame, apart: str) -> str:
         return apart
     above, below = (rows["mr_low"] > rows["printed_mr"]).sum(), (rows["mr_high"] < rows["printed_mr"]).sum()
     within = len(rows) - above - below
-    text = f"Of {len(rows)} published figures that stand beside ours, our 95% intervals hold {within}; "
+    text = f"Of {len(rows)} published results that stand beside ours, our 95% intervals hold {within}; "
     return f"{text}they lie above {above} and below {below}. {apart}"
 
 

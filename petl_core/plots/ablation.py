@@ -80,7 +80,7 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric:
 
 
 def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = "", metric: str = "mr") -> Figure:
-    """A metric with intervals against one or more columns, log axes; groups without a value there are lines for reference.
+    """A metric with intervals against one or more columns, log axes; groups without a value are lines for reference.
 
     Args:
         ablation: what to show.
@@ -100,9 +100,9 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = ""
             points = part[equals(part[hue], value) & part[column].notna()].sort_values(column)
             aside = STEP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
             axes.errorbar(
-                points[column].astype(float), points[metric], whiskers(points, metric), linestyle=DASHES[i % len(DASHES)],
-                transform=moved(axes, right=aside), label=ablation.value_name(hue, value), **_look(hue, value, i),
-                **SERIES
+                points[column].astype(float), points[metric], whiskers(points, metric),
+                linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=aside),
+                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
         axes.set(xlabel=x[column], ylim=_limits(table, metric))
         _draw_references(ablation, part[part[hue].isna()], metric, (axes.axhline, axes.axhspan))

@@ -50,7 +50,7 @@ class Outputs:
         """Write ``name.pdf`` and ``name.png``."""
         if self._folder is None:
             return
-        # Without a date or a version in it, the same figure is the same file.
+        # Without a date or a version in it, the same plot is the same file.
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             write_atomically(self._folder / f"{name}{suffix}", partial(figure.savefig, metadata=metadata))
         self._record(self._folder, name, caption, (".png", ".pdf"))

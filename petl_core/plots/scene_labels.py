@@ -26,7 +26,7 @@ SHAPE = {"linestyle": "none", "markersize": 3.5, "elinewidth": 1}
 
 
 def plot_tests(ablation: Ablation, metric: str = "mr") -> Figure:
-    """A metric with 95 % intervals: a row for each test, grey where it leaks, a series for each use of labels in training.
+    """A metric with 95 % intervals: a row for each test, grey where it leaks, a series for each use in training.
 
     An untrained backbone is a series, too.
 
@@ -51,8 +51,8 @@ def plot_tests(ablation: Ablation, metric: str = "mr") -> Figure:
     for i, name in enumerate(names):
         points = table[table["series"] == name]
         axes.errorbar(
-            points[metric], [modes.index(mode) for mode in points["queries"]], xerr=whiskers(points, metric), label=name,
-            transform=moved(axes, up=STEP * ((len(names) - 1) / 2 - i)), **looks[name], **SHAPE
+            points[metric], [modes.index(mode) for mode in points["queries"]], xerr=whiskers(points, metric),
+            transform=moved(axes, up=STEP * ((len(names) - 1) / 2 - i)), label=name, **looks[name], **SHAPE
         )  # fmt: skip
     for row, mode in enumerate(modes):
         if mode in LEAKS:

@@ -12,7 +12,7 @@ from petl_core.evaluation.names import METRICS, method_and_loss
 def led(runs):
     groups = group_runs(runs, method_and_loss)
     frame = leaders(groups, summary(groups))
-    assert list(frame) == list(METRICS.values()) and (frame.dtypes == bool).all()
+    assert list(frame) == list(METRICS.values()) and set(frame.dtypes.map(str)) == {"bool"}
     return [group.first.config.method for group in groups], frame
 
 

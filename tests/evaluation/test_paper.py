@@ -77,6 +77,6 @@ def test_what_differs_is_told(tmp_path, fields, images, told, untold):
 def test_the_answer_counts_rows_by_where_the_published_figure_lies():
     frame = pd.DataFrame({"printed_mr": [10.0, 10.0, 10.0, None], "mr_low": [9.0, 11.0, 5.0, 0.0]})
     frame["mr_high"] = frame["mr_low"] + 2
-    told = "Of 3 published figures that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
+    told = "Of 3 published results that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
     assert paper.answer(frame, "So.") == told
     assert paper.answer(frame[3:], "So.") == "So."
