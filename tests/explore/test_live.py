@@ -1,12 +1,18 @@
 """A live cell draws what is chosen where someone can choose, and is nothing elsewhere."""
 
+import io
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
 import nbformat
 import papermill
 import pytest
 from jupyter_server.services.sessions.sessionmanager import SessionManager
+from PIL import Image
 
-from petl_core.explore.live import SESSION, live
+from petl_core.explore.live import SESSION, SHARPNESS, live
 
+mpl.use("agg")
 CELL = """
 from petl_core.explore.live import live
 drawn = []
@@ -14,27 +20,38 @@ live(lambda metric: drawn.append(metric), metric=["mR", "R@1"])
 """
 
 
-def test_a_choice_is_drawn_and_its_first_value_before_it(monkeypatch):
+@pytest.fixture
+def session(monkeypatch):
     monkeypatch.setenv(SESSION, "notebooks/04_benchmark.ipynb")
+
+
+def test_a_choice_is_drawn_and_its_first_value_before_it(session):
     drawn = []
-    controls = live(
-        lambda metric, near_by=50: drawn.append((metric, near_by)),
-        metric={"mR": "mr", "R@1": "i2t_r1"},
-        near_by=(5, 100, 5),
-    )
-    menu, slider, _ = controls.children
-    assert drawn == [("mr", 50)]
-    menu.value, slider.value = "i2t_r1", 10
-    assert drawn[1:] == [("i2t_r1", 50), ("i2t_r1", 10)]
-    assert dict(menu.options) == {"mR": "mr", "R@1": "i2t_r1"}
+
+    def draw(metric, near_by=50):
+        drawn.append((metric, near_by))
+        return plt.figure(figsize=(2, len(drawn)), dpi=100)
+
+    controls, picture = live(draw, metric={"mR": "mr", "R@1": "i2t_r1"}, near_by=(5, 100, 5)).children
+    menu, slider = controls.children
     assert (menu.description, slider.description) == ("metric", "near by")
+    assert dict(menu.options) == {"mR": "mr", "R@1": "i2t_r1"}
     assert not slider.continuous_update, "every step on the way would be drawn"
 
+    sizes = []
+    for choose in (lambda: None, lambda: setattr(menu, "value", "i2t_r1"), lambda: setattr(slider, "value", 10)):
+        choose()
+        sizes.append(Image.open(io.BytesIO(picture.value)).size)
+    assert drawn == [("mr", 50), ("i2t_r1", 50), ("i2t_r1", 10)]
+    assert sizes == [(SHARPNESS * 200, SHARPNESS * 100 * height) for height in (1, 2, 3)]
+    assert picture.layout.width == "200px"
+    assert not plt.get_fignums(), "the cell would show the plot once more"
 
-def test_a_choice_that_draw_does_not_know_is_refused(monkeypatch):
-    monkeypatch.setenv(SESSION, "x")
-    with pytest.raises(ValueError, match="metric"):
-        live(lambda metric: metric, k=[1, 5])
+
+@pytest.mark.parametrize("choices", [{"k": [1, 5]}, {}])
+def test_choices_are_those_of_the_plot(session, choices):
+    with pytest.raises(TypeError, match="argument"):
+        live(lambda metric: plt.figure(), **choices)
 
 
 def test_where_nobody_can_choose_nothing_is_drawn(monkeypatch):
