@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import re
 
 import nbformat
 import papermill
@@ -12,6 +13,8 @@ from petl_core.paths import ROOT
 from petl_core.runs import study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PICTURE = re.compile(r"!\[(?P<alt>[^]]*)\]\(\.\./figures/(?P<folder>\w+/)?(?P<name>\w+)\.png\)")
+ANALYSES = sorted({name for section in study.load_sections().values() for name in section["notebooks"]})
 
 
 def code_cells(path):
@@ -75,3 +78,37 @@ def test_the_training_notebook_offers_every_field_at_its_default():
         declared[statement.target.id] = ast.literal_eval(statement.value)
     fields = dataclasses.asdict(RunConfig())
     assert {name: declared.get(name) for name in fields} == fields
+
+
+def pictures(path):
+    """What a notebook shows of the committed results in its text: matches of ``PICTURE``."""
+    texts = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    shown = [match for text in texts for match in PICTURE.finditer(text)]
+    assert len(shown) == sum(text.count("![") for text in texts), "a picture from elsewhere"
+    return shown
+
+
+def plots_written(path):
+    """Names of the plots that a notebook writes."""
+    # IPython's own lines, such as %matplotlib, are no Python.
+    sources = ["\n".join(line for line in cell.source.splitlines() if line[:1] != "%") for cell in code_cells(path)]
+    calls = [node for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return {ast.literal_eval(call.args[1]) for call in calls if ast.unparse(call.func) == "outputs.figure"}
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_an_analysis_shows_its_main_plot_near_the_top_and_says_what_it_shows(name):
+    path = ROOT / "notebooks" / f"{name}.ipynb"
+    written, shown = plots_written(path), pictures(path)
+    assert {match["name"] for match in shown} <= written, "a picture that this notebook does not write"
+    if written:
+        assert PICTURE.search(nbformat.read(path, 4).cells[0].source)
+    for match in shown:
+        assert len(match["alt"].split()) >= 6, "the text instead of a picture says what it shows"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_live_cell_ends_with_what_it_shows(path):
+    for cell in code_cells(path):
+        if "\nlive(" in cell.source:
+            assert "live(" in ast.unparse(ast.parse(cell.source).body[-1])

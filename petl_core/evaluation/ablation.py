@@ -8,7 +8,7 @@ import pandas as pd
 from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
-from petl_core.evaluation.names import describe, method_title, setting
+from petl_core.evaluation.names import describe, method_title
 from petl_core.evaluation.queue_drift import queue_drift
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
@@ -40,7 +40,7 @@ class Ablation:
         self.failed = tuple(failed)
         runs = list(runs)
         self.runs = choose_settings(runs, but_for=self._fields(runs[0]))
-        self.dataset = self.runs[0].config.dataset
+        self.on = captions.on(self.runs[0])
         self.groups = group_runs(self.runs, self._key)
         self.names = {group.key: self._name(group.first) for group in self.groups}
         self._method_titles = {run.config.method: method_title(run) for run in self.runs}
@@ -69,25 +69,25 @@ class Ablation:
         return queue_drift(self.runs, self.factors)
 
     def caption(self, subject: str) -> str:
-        """Of the table: what it is about, how its figures came about, what varies beside the factors, what failed."""
+        """Of the table: what it is about, how its results came about, what varies beside the factors, what failed."""
         known = ["seed", *self._fields(self.runs[0])]
         varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
-        beside = f"Beside the factors, runs differ in {', '.join(varied)}." if varied else "All else is equal."
-        conditions = f"{captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
-        return f"{self.dataset}: {subject}, {conditions}"
+        words = ", ".join(factor_title(name).lower() for name in varied)
+        beside = f"Beside the factors, runs differ in {words}." if varied else "All else is equal."
+        return f"{subject}: {captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
 
     def figure_caption(self, subject: str) -> str:
         """Of a plot of the table."""
-        return f"Test mR {subject}, 95% intervals, on {setting(self.runs[0])}."
+        return f"Test mR {subject}, 95% intervals. {self.on}"
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
         """Of a frame of :meth:`differences`: what is compared, what cannot be told apart, and what could have been."""
         sentences = comparison.verdicts(differences, self.names)
-        return f"{self.dataset}: paired mR differences (points) {subject}, 95% intervals. {sentences}"
+        return f"Paired mR differences (points) {subject}, 95% intervals. {sentences} {self.on}"
 
     def forest_caption(self, subject: str) -> str:
         """Of a plot of differences."""
-        return f"{self.dataset}: paired mR differences (points) {subject}, {captions.FOREST}"
+        return f"Paired mR differences (points) {subject}, {captions.FOREST} {self.on}"
 
     def answer(self, differences: pd.DataFrame, claim: str = "") -> str:
         """What a frame of :meth:`differences` says of trained runs, and of a claim that the reference is surpassed."""

@@ -1,4 +1,4 @@
-"""Answers: what a notebook's tables support, as a paragraph. Claims are quoted from papers; figures are computed."""
+"""Answers: what a notebook's tables support, as a paragraph. Claims are quoted from papers; numbers are computed."""
 
 import pandas as pd
 

@@ -1,18 +1,26 @@
-"""What a caption must say: how its figures came about, and which runs are missing."""
+"""What a caption must say: how its results came about, on what data and backbone, and which runs are missing."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
-from petl_core.evaluation.names import describe
+from petl_core.evaluation.names import describe, setting
 from petl_core.evaluation.training_data import training_data_warning
 from petl_core.runs.folder import Failure, Run
 
 FOREST = "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point."
 
 
+def on(run: Run) -> str:
+    """The sentence that ends a caption: data and backbone in words."""
+    return f"On {setting(run)}."
+
+
 def conditions(runs: Sequence[Run]) -> str:
-    """Test images, seeds, what the intervals are over, and what a backbone may have seen of the test before."""
+    """Test images, seeds, what the intervals are over, data, backbone, and what it may have seen of the test before.
+
+    It follows the subject of a table and a colon.
+    """
     trained = [run for run in runs if run.config.epochs]
     images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
     seeds_of_row: dict[str, set[int]] = {}
@@ -26,7 +34,7 @@ def conditions(runs: Sequence[Run]) -> str:
     over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
     text = f"recalls (%) on {images} test images, {shown}, with 95% intervals over {over}"
     seen = {training_data_warning(run.config.pretrained or run.config.backbone) for run in runs} - {""}
-    return " ".join([f"{text}; epoch chosen on validation.", *sorted(seen)])
+    return " ".join([f"{text}; epoch chosen on validation.", on(runs[0]), *sorted(seen)])
 
 
 def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:

@@ -45,13 +45,13 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def differences(groups: Sequence[Group], references: Sequence[Group]) -> pd.DataFrame:
+def differences(groups: Sequence[Group], references: Sequence[Group], metric: str = "mr") -> pd.DataFrame:
     """:func:`differences_of_pairs` of every group to each of ``references``."""
-    return differences_of_pairs((group, reference) for reference in references for group in groups)
+    return differences_of_pairs(((group, reference) for reference in references for group in groups), metric)
 
 
-def differences_of_pairs(pairs: Iterable[tuple[Group, Group]]) -> pd.DataFrame:
-    """Difference in mR (points) of the first group of each pair to the second, its reference, by seed and image.
+def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr") -> pd.DataFrame:
+    """Difference in a metric (points) of the first group of each pair to the second, its reference, by seed and image.
 
     Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other. Each pair stands
     once, whichever way round it comes again; a group is not compared with itself.
@@ -73,7 +73,7 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]]) -> pd.DataFrame:
     compared = [(group.key, reference.key, _paired_hits(group, reference)) for group, reference in _distinct(pairs)]
     verdicts = sum(_has_verdict(hits) for *_, hits in compared)
     rows = [
-        {"key": key, "reference": reference, **_difference(hits, SIGNIFICANCE / max(1, verdicts))}
+        {"key": key, "reference": reference, **_difference(hits, SIGNIFICANCE / max(1, verdicts), metric)}
         for key, reference, hits in compared
     ]
     frame = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
@@ -209,11 +209,11 @@ def _distinct(pairs: Iterable[tuple[Group, Group]]) -> list[tuple[Group, Group]]
     return [pair for keys, pair in found.items() if len(keys) == 2]
 
 
-def _difference(hits: Hits | None, significance: float) -> dict[str, Any]:
-    """Seeds, the difference in mR with its interval, and where it has verdicts, p, equivalent and detectable."""
+def _difference(hits: Hits | None, significance: float, metric: str) -> dict[str, Any]:
+    """Seeds, the difference in a metric with its interval, and where it has verdicts, p, equivalent and detectable."""
     if hits is None:
         return {"seeds": 0}
-    found = over_seeds.paired_differences(*hits)["mr"]
+    found = over_seeds.paired_differences(*hits)[metric]
     if not _has_verdict(hits):
         return {"seeds": len(hits[0]), **found, "p": np.nan}
     inside = max(-found["low"], found["high"]) <= EQUIVALENCE
@@ -222,7 +222,7 @@ def _difference(hits: Hits | None, significance: float) -> dict[str, Any]:
         "seeds": len(hits[0]),
         **found,
         "equivalent": inside if inside or outside else None,
-        "detectable": over_seeds.detectable_differences(*hits, significance, POWER)["mr"],
+        "detectable": over_seeds.detectable_differences(*hits, significance, POWER)[metric],
     }
 
 

@@ -17,7 +17,15 @@ from typing import Any
 
 from petl_core.config import RunConfig
 from petl_core.evaluation.labelled_queries import TRAINED_WITH, query_mode, trained_with
-from petl_core.evaluation.names import CONTRASTS, LABEL_USES, NO_VALUE, QUERY_MODES, loss_term_names, loss_terms
+from petl_core.evaluation.names import (
+    CONTRASTS,
+    HMMC_TERMS,
+    LABEL_USES,
+    NO_VALUE,
+    QUERY_MODES,
+    loss_term_names,
+    loss_terms,
+)
 from petl_core.runs.folder import Run
 
 # Settings without effect unless another one is on.
@@ -31,7 +39,13 @@ SWITCHED_BY: dict[str, Callable[[RunConfig], Any]] = {
 }
 OF_A_QUEUE = tuple(name for name in SWITCHED_BY if name.startswith("queue_"))
 LEARNED = "learned"  # the value of a temperature that was
-TITLES = {"terms": "HMMC terms", "labels": "Labels in training", "queries": "Test"}  # not what their field is called
+TITLES = {  # where it is not what the field is called
+    "terms": "HMMC terms",
+    "labels": "Labels in training",
+    "queries": "Test",
+    "train_images": "Training images",
+    **{f"w_{term}": f"Weight of {name}" for term, name in HMMC_TERMS.items()},
+}
 UNITS = {"queue_warmup": "steps", "queue_ramp": "steps", "share": "channels"}
 VALUE_NAMES = {
     "queries": QUERY_MODES,

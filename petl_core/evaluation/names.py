@@ -19,6 +19,7 @@ METRICS = {
     "t2i_r10": "T→I R@10",
     "mr": "mR",
 }
+METRICS_BY_TITLE = {title: metric for metric, title in METRICS.items()}
 HMMC_TERMS = {"cross": "image–text", "image": "image–image", "text": "text–text"}
 CONTRASTS = {"infonce": "InfoNCE", "triplet": "triplet"}
 # What a test knows of scene classes: modes of petl_core.runs.scene_tests, and the plain test.

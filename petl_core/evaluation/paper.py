@@ -9,7 +9,7 @@ from petl_core.config import RunConfig
 from petl_core.data.catalogue import CATALOGUE, PUBLISHED
 from petl_core.evaluation import published
 from petl_core.evaluation.grouping import Group, Key, group_runs
-from petl_core.evaluation.names import HMMC_TERMS, describe, loss_terms, method_and_loss
+from petl_core.evaluation.names import HMMC_TERMS, dataset_title, describe, loss_terms, method_and_loss
 from petl_core.runs.folder import Run
 
 # How PE-RSITR's release trains (``train.py`` and ``utils.py`` at commit dd24050), but for its epochs and seeds.
@@ -70,12 +70,12 @@ def conditions(run: Run, matched: pd.DataFrame, names: Mapping[Key, str]) -> str
     """
     config, tested = run.config, run.metrics["images"]["test"]
     if matched["printed_mr"].isna().all():
-        return f"Nothing is published for these rows on {config.dataset}: ours stand alone."
+        return f"Nothing is published for these rows on {dataset_title(config.dataset)}: ours stand alone."
     ours = (config.backbone, config.pretrained)
-    told = [f"Ours: {config.backbone}, {f'weights {config.pretrained}' if config.pretrained else 'with its weights'}."]
+    told = []
     if ours != LIKE_PRINTED:
         printed = f"{published.BACKBONE} pre-trained on {published.PRETRAINING}"
-        told.append(f"Like for like only if that is {printed}, as the published rows without ‡ and ¶ are.")
+        told.append(f"Like for like only if our backbone is {printed}, as the published rows without ‡ and ¶ are.")
     if tested != CATALOGUE[config.dataset].test:
         told.append(f"NOT the published test split: {tested} images instead of {CATALOGUE[config.dataset].test}.")
     if any(name.endswith(OTHER_LOSS) for name in names.values()):
@@ -95,7 +95,7 @@ def answer(matched: pd.DataFrame, apart: str) -> str:
         return apart
     above, below = (rows["mr_low"] > rows["printed_mr"]).sum(), (rows["mr_high"] < rows["printed_mr"]).sum()
     within = len(rows) - above - below
-    text = f"Of {len(rows)} published figures that stand beside ours, our 95% intervals hold {within}; "
+    text = f"Of {len(rows)} published results that stand beside ours, our 95% intervals hold {within}; "
     return f"{text}they lie above {above} and below {below}. {apart}"
 
 

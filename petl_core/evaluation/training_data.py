@@ -6,12 +6,12 @@ from pathlib import Path
 # By how their weights files are called; the first that matches counts. Each sentence with its source.
 TRAINED_ON = {
     r"remoteclip": (
-        "RemoteCLIP was trained on RSICD, RSITMD and UCM among others, so its figures there are not zero-shot and what "
+        "RemoteCLIP was trained on RSICD, RSITMD and UCM among others, so its results there are not zero-shot and what "
         "is validation here may be training there; its authors removed near-copies of test images by perceptual hash "
         "(arXiv:2306.11029; issue 13 of its repository, where a reader found copies that the published list missed)."
     ),
     r"rs5m.*(ret-2|rsicd|rsitmd)": (
-        "This GeoRSCLIP was fine-tuned on the training sets of RSICD or RSITMD, so its figures there are not zero-shot "
+        "This GeoRSCLIP was fine-tuned on the training sets of RSICD or RSITMD, so its results there are not zero-shot "
         "and what is validation here may be training there; where both were joined (RET-2), copies were removed as in "
         "RemoteCLIP (arXiv:2306.11300, table II)."
     ),

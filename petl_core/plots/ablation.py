@@ -1,6 +1,6 @@
-"""Plots of an ablation: mR with 95 % intervals by factors; rows that have no factor are lines for reference.
+"""Plots of an ablation: recall with 95 % intervals by factors; rows that have no factor are lines for reference.
 
-The mR axis is as wide as what was trained, with a grid of single points where it has room: what was not trained, and
+Its axis is as wide as what was trained, with a grid of single points where it has room: what was not trained, and
 would lie far off, is named in the legend.
 """
 
@@ -17,6 +17,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.factors import UNITS, factor_title
+from petl_core.evaluation.names import METRICS
 from petl_core.plots.style import (
     DASHES,
     ONE_COLUMN,
@@ -36,16 +37,17 @@ ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
 SERIES = {"markersize": 4, "linewidth": 1}
 SHORT_TERMS = {"cross": "I–T", "image": "I–I", "text": "T–T"}
 WIDER = 1.25  # so much wider an axis may get for what was not trained
-SINGLE_POINTS = 25  # points of mR: on a wider axis a grid of single ones would be too dense
+SINGLE_POINTS = 25  # points: on a wider axis a grid of single ones would be too dense
 
 
-def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figure:
-    """mR with intervals, a row for each value of one factor; groups without one are lines for reference.
+def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric: str = "mr") -> Figure:
+    """A metric with intervals, a row for each value of one factor; groups without one are lines for reference.
 
     Args:
         ablation: what to show.
         rows, hue: factors; values of ``hue`` are told apart by colour and marker.
         panels: a factor with a panel for each of its values.
+        metric: a key of ``METRICS``.
     """
     table = ablation.table
     parts = _by_panel(ablation, panels)
@@ -57,12 +59,16 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figu
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[rows].notna()]
             axes.errorbar(
-                points["mr"], [row_values.index(row) for row in points[rows]], xerr=whiskers(points, "mr"),
+                points[metric], [row_values.index(row) for row in points[rows]], xerr=whiskers(points, metric),
                 linestyle="none", transform=moved(axes, up=STEP * ((len(hue_values) - 1) / 2 - i)),
                 label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
-        axes.set(xlabel="test mR (%)", xlim=_mr_limits(table), ylim=(max(1, len(row_values)) - 0.5, -0.5))
-        _draw_references(ablation, part[part[rows].isna()], axes.axvline, axes.axvspan)
+        axes.set(
+            xlabel=f"test {METRICS[metric]} (%)",
+            xlim=_limits(table, metric),
+            ylim=(max(1, len(row_values)) - 0.5, -0.5),
+        )
+        _draw_references(ablation, part[part[rows].isna()], metric, (axes.axvline, axes.axvspan))
         _draw_single_points(axes.xaxis)
         axes.set_title(heading, fontsize=7)
         row_names = [_row_name(ablation, rows, value) for value in row_values]
@@ -73,15 +79,15 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "") -> Figu
     return figure
 
 
-def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = "", scale: str = "log") -> Figure:
-    """mR with intervals against one or more columns; groups without a value there are lines for reference.
+def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = "", metric: str = "mr") -> Figure:
+    """A metric with intervals against one or more columns, log axes; groups without a value are lines for reference.
 
     Args:
         ablation: what to show.
         x: columns of its table to plot against, a panel each, with their labels and units.
         hue: factor whose values are lines of their own.
         panels: a factor with a panel for each of its values; groups without one are in every panel.
-        scale: of the x axes, "log" or "linear".
+        metric: a key of ``METRICS``.
     """
     table = ablation.table
     parts = [(column, heading, part) for column in x for heading, part in _by_panel(ablation, panels)]
@@ -89,21 +95,21 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = ""
     figure, grid = plt.subplots(1, len(parts), sharey=True, figsize=(width, 2.6))
     hue_values = levels(table[hue])
     for axes, (column, heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
-        axes.set_xscale(scale)
+        axes.set_xscale("log")
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[column].notna()].sort_values(column)
             aside = STEP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
             axes.errorbar(
-                points[column].astype(float), points["mr"], whiskers(points, "mr"), linestyle=DASHES[i % len(DASHES)],
-                transform=moved(axes, right=aside), label=ablation.value_name(hue, value), **_look(hue, value, i),
-                **SERIES
+                points[column].astype(float), points[metric], whiskers(points, metric),
+                linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=aside),
+                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
-        axes.set(xlabel=x[column], ylim=_mr_limits(table))
-        _draw_references(ablation, part[part[hue].isna()], axes.axhline, axes.axhspan)
+        axes.set(xlabel=x[column], ylim=_limits(table, metric))
+        _draw_references(ablation, part[part[hue].isna()], metric, (axes.axhline, axes.axhspan))
         _draw_single_points(axes.yaxis)
         set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
         axes.set_title(heading, fontsize=7)
-    np.atleast_1d(grid)[0].set_ylabel("test mR (%)")
+    np.atleast_1d(grid)[0].set_ylabel(f"test {METRICS[metric]} (%)")
     legend_above(figure, title_with_unit(hue))
     return figure
 
@@ -170,32 +176,35 @@ def _row_name(ablation: Ablation, factor: str, value: Hashable) -> str:
     return ablation.value_name(factor, value)
 
 
-def _draw_references(ablation: Ablation, rows: pd.DataFrame, line: Callable, span: Callable) -> None:
+def _draw_references(
+    ablation: Ablation, rows: pd.DataFrame, metric: str, line_and_span: tuple[Callable, Callable]
+) -> None:
     """A dashed line with its interval for each of the first three rows; one off the scale is told in words."""
-    low, high = _mr_limits(ablation.table)
-    for dashes, row in zip((":", "--", "-."), rows.itertuples(), strict=False):
-        name = ablation.names[row.key]
-        if not low <= row.mr <= high:
-            line(row.mr, linestyle="none", label=f"{name}: {row.mr:.1f}, off the scale")
+    line, span = line_and_span
+    low, high = _limits(ablation.table, metric)
+    for dashes, row in zip((":", "--", "-."), rows.to_dict("records"), strict=False):
+        name, value = ablation.names[row["key"]], row[metric]
+        if not low <= value <= high:
+            line(value, linestyle="none", label=f"{name}: {value:.1f}, off the scale")
             continue
-        line(row.mr, color="0.35", linestyle=dashes, linewidth=1, label=name)
-        span(row.mr_low, row.mr_high, color="0.35", alpha=0.1, linewidth=0)
+        line(value, color="0.35", linestyle=dashes, linewidth=1, label=name)
+        span(row[f"{metric}_low"], row[f"{metric}_high"], color="0.35", alpha=0.1, linewidth=0)
 
 
-def _draw_single_points(mr_axis: Axis) -> None:
-    """A faint grid of single points of mR, where it is not too dense."""
-    mr_axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
-    low, high = mr_axis.get_view_interval()
+def _draw_single_points(axis: Axis) -> None:
+    """A faint grid of single points, where it is not too dense."""
+    axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+    low, high = axis.get_view_interval()
     if high - low <= SINGLE_POINTS:
-        mr_axis.set_minor_locator(MultipleLocator(1))
-        mr_axis.set_tick_params(which="minor", length=0)
-        mr_axis.grid(which="minor", color="0.95", linewidth=0.5)
+        axis.set_minor_locator(MultipleLocator(1))
+        axis.set_tick_params(which="minor", length=0)
+        axis.grid(which="minor", color="0.95", linewidth=0.5)
 
 
-def _mr_limits(table: pd.DataFrame) -> tuple[float, float]:
+def _limits(table: pd.DataFrame, metric: str) -> tuple[float, float]:
     """Around all that was trained, and what was not where that does not make the axis much wider."""
     trained = table[table["parameters"] > 0]
-    narrow = limits_with_margin(trained if len(trained) else table, "mr")
-    wide = limits_with_margin(table, "mr")
+    narrow = limits_with_margin(trained if len(trained) else table, metric)
+    wide = limits_with_margin(table, metric)
     low, high = wide if np.ptp(wide) <= WIDER * np.ptp(narrow) else narrow
     return max(0, low), high

@@ -10,22 +10,29 @@ from petl_core.plots.style import TWO_COLUMNS, method_look, moved, whiskers
 
 # CMER's abstract (arXiv 2501.10638): in training 49 % less memory than recent methods, and 1.4 times their throughput.
 CLAIMED_MEMORY, CLAIMED_THROUGHPUT = 0.51, 1.4
+PRICES = {
+    "training_mib": "weights, gradients, optimiser, activations (MiB)",
+    "backward_mib": "kept for backward (MiB)",
+    "parameters": "trained parameters",
+}
 RECENT = ("mrs", "uniadapter")  # PETL methods inside the towers, subjects to which that claim is held
 
 
-def plot_throughput(frame: pd.DataFrame) -> Figure:
-    """Throughput, with its quartiles, against all memory that training holds, log axes.
+def plot_throughput(frame: pd.DataFrame, price: str = "training_mib") -> Figure:
+    """Throughput, with its quartiles, against what it takes, log axes.
 
-    Open markers train on cached features, stars are what CMER claims, relative to each of ``RECENT``. Zero-shot is no
-    training: its weights, and its forward pass, which no method that runs the towers can beat.
+    Open markers train on cached features. Against all memory that training holds, stars are what CMER claims, relative
+    to each of ``RECENT``. Zero-shot is no training: its weights, and its forward pass, which no method that runs the
+    towers can beat; what takes nothing stands apart on the left.
 
     Args:
         frame: of :func:`petl_core.evaluation.efficiency.measure_training_steps`.
+        price: a column of it, a key of ``PRICES``.
     """
     names = dict(zip(frame["subject"], frame["title"], strict=True))
     looks = {row.subject: _look(row.method, row.cached) for row in frame.itertuples()}
     heights = dict(zip(frame["subject"], frame["images_per_second"], strict=True))
-    claims = frame[frame["subject"].isin(RECENT)]
+    claims = frame[frame["subject"].isin(RECENT) & (price == "training_mib")]
     for row in claims.itertuples():
         key = f"claim over {row.subject}"
         names[key], heights[key] = f"CMER, claimed over {row.title}", row.images_per_second * CLAIMED_THROUGHPUT
@@ -35,9 +42,9 @@ def plot_throughput(frame: pd.DataFrame) -> Figure:
     figure, (axes, column) = plt.subplots(
         1, 2, sharey=True, figsize=(TWO_COLUMNS, max(2.4, 0.6 + 0.125 * len(names))), width_ratios=[1, 0.45]
     )
-    log_places(axes, pd.concat([frame["training_mib"], claims["training_mib"] * CLAIMED_MEMORY]))
+    places = log_places(axes, pd.concat([frame[price], claims[price] * CLAIMED_MEMORY]))[: len(frame)]
     low, high = frame["images_per_second_low"].min(), frame["images_per_second_high"].max()
-    axes.set(xlabel="weights, gradients, optimiser, activations (MiB)", ylabel="images per second", yscale="log")
+    axes.set(xlabel=PRICES[price], ylabel="images per second", yscale="log")
     axes.set_ylim(min(low, *heights.values()) / 1.2, 1.2 * max(high, *heights.values()))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
@@ -46,10 +53,10 @@ def plot_throughput(frame: pd.DataFrame) -> Figure:
     figure.draw_without_rendering()
 
     bars = whiskers(frame, "images_per_second")
-    shifts = steps_aside(axes, frame["training_mib"], frame["images_per_second"])
-    for i, row in enumerate(frame.itertuples()):
+    shifts = steps_aside(axes, places, frame["images_per_second"])
+    for i, (place, row) in enumerate(zip(places, frame.itertuples(), strict=True)):
         axes.errorbar(
-            row.training_mib, row.images_per_second, bars[:, i : i + 1], transform=moved(axes, right=shifts[i]),
+            place, row.images_per_second, bars[:, i : i + 1], transform=moved(axes, right=shifts[i]),
             linestyle="none", elinewidth=0.7, markersize=4, **looks[row.subject]
         )  # fmt: skip
     for row in claims.itertuples():

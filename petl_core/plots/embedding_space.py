@@ -19,19 +19,24 @@ PANEL = 2.5  # inches
 
 
 def plot_before_after(
-    projected: np.ndarray, scenes: Sequence[str | None], joined: int, axis_names: tuple[str, str]
+    projected: np.ndarray,
+    scenes: Sequence[str | None],
+    joined: int,
+    axis_names: tuple[str, str],
+    highlighted: Sequence[str] = (),
 ) -> Figure:
     """Before and after side by side with equal limits: above by modality, below a few scenes among the rest in grey.
 
     Args:
         projected: (2, 2, P, 2), as from projecting :func:`petl_core.evaluation.embedding_space.stack_pairs`.
-        scenes: (P,) labels; those that most pairs have are highlighted.
+        scenes: (P,) labels.
         joined: the first so many pairs are joined by a line.
         axis_names: of the two coordinates.
+        highlighted: up to four of the labels; those that most pairs have without.
     """
     figure, grid = plt.subplots(2, 2, figsize=(TWO_COLUMNS, 2 * PANEL + 0.4), sharex=True, sharey=True)
     scene_of = np.array(scenes, dtype=object)
-    highlighted = [name for name, _ in Counter(sorted(filter(None, scenes))).most_common(len(SCENES))]
+    highlighted = highlighted or [name for name, _ in Counter(sorted(filter(None, scenes))).most_common(len(SCENES))]
     for (above, below), title, (images, captions) in zip(grid.T, TITLES, projected, strict=True):
         _draw_modalities(above, images, captions, joined)
         _draw_scenes(below, images, captions, scene_of, highlighted)

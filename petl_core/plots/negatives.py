@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from petl_core.evaluation.factors import format_value
+from petl_core.evaluation.names import METRICS
 from petl_core.evaluation.negatives import SOURCES
 from petl_core.plots.ablation import SERIES, STEP, equals, levels, set_x_ticks
 from petl_core.plots.style import (
@@ -21,11 +22,12 @@ from petl_core.plots.style import (
 )
 
 
-def plot_negatives(rows: Mapping[str, pd.DataFrame]) -> Figure:
-    """mR with intervals against the number of negatives, a line a source, a panel a temperature.
+def plot_negatives(rows: Mapping[str, pd.DataFrame], metric: str = "mr") -> Figure:
+    """A metric with intervals against the number of negatives, a line a source, a panel a temperature.
 
     Args:
         rows: frames of :func:`petl_core.evaluation.negatives.by_source` by the title of their row of panels.
+        metric: a key of ``METRICS``.
     """
     points = pd.concat(rows.values())
     temperatures = levels(points["temperature"])
@@ -34,27 +36,27 @@ def plot_negatives(rows: Mapping[str, pd.DataFrame]) -> Figure:
     for (title, frame), line in zip(rows.items(), grid, strict=True):
         for temperature, axes in zip(temperatures, line, strict=True):
             axes.set_xscale("log")
-            _draw(axes, frame[equals(frame["temperature"], temperature)])
-        line[0].set_ylabel(f"{title}\ntest mR (%)")
+            _draw(axes, frame[equals(frame["temperature"], temperature)], metric)
+        line[0].set_ylabel(f"{title}\ntest {METRICS[metric]} (%)")
     for temperature, axes in zip(temperatures, grid[0], strict=True):
         axes.set_title(f"temperature {format_value('temperature', temperature)}", fontsize=7)
     for axes in grid[-1]:
         set_x_ticks(axes, points["negatives"].astype(float))
-        axes.set(xlabel="negatives (queue or batch)", ylim=limits_with_margin(points, "mr"))
+        axes.set(xlabel="negatives (queue or batch)", ylim=limits_with_margin(points, metric))
     legend_above(figure, "Negatives from")
     return figure
 
 
-def _draw(axes: Axes, points: pd.DataFrame) -> None:
+def _draw(axes: Axes, points: pd.DataFrame, metric: str) -> None:
     """One panel: sources that lie on each other are moved aside; no queue is a line for reference."""
     for i, (source, name) in enumerate(SOURCES.items()):
         part = points[points["source"] == source]
         if len(part):
             axes.errorbar(
-                part["negatives"].astype(float), part["mr"], whiskers(part, "mr"), linestyle=DASHES[i],
+                part["negatives"].astype(float), part[metric], whiskers(part, metric), linestyle=DASHES[i],
                 transform=moved(axes, right=STEP * (i - (len(SOURCES) - 1) / 2)), label=name,
                 **marker_and_colour(i), **SERIES
             )  # fmt: skip
-    for row in points[points["source"] == "none"].itertuples():
-        axes.axhline(row.mr, color="0.35", linestyle=":", linewidth=1, label="the smallest batch alone")
-        axes.axhspan(row.mr_low, row.mr_high, color="0.35", alpha=0.1, linewidth=0)
+    for row in points[points["source"] == "none"].to_dict("records"):
+        axes.axhline(row[metric], color="0.35", linestyle=":", linewidth=1, label="the smallest batch alone")
+        axes.axhspan(row[f"{metric}_low"], row[f"{metric}_high"], color="0.35", alpha=0.1, linewidth=0)

@@ -1,4 +1,4 @@
-"""Figures and tables on disk, each with the notebook, the runs and the git revision that it came from."""
+"""Plots and tables on disk, each with the notebook, the runs and the git revision that it came from."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,27 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from petl_core.evaluation.names import NO_VALUE
 from petl_core.files import read_json, sha256, write_atomically, write_json, write_text
 from petl_core.paths import ROOT, resolve
+from petl_core.plots.latex import latex_table
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run
 
 MANIFEST = "manifest.json"
-SYMBOLS_IN_LATEX = {
-    "→": r"$\rightarrow$",
-    "−": "$-$",
-    "±": r"$\pm$",
-    "<": "$<$",
-    "†": r"$\dagger$",
-    "‡": r"$\ddagger$",
-    "§": r"\S{}",
-    "¶": r"\P{}",
-}
 
 
 class Outputs:
@@ -57,24 +50,32 @@ class Outputs:
         """Write ``name.pdf`` and ``name.png``."""
         if self._folder is None:
             return
-        # Without a date or a version in it, the same figure is the same file.
+        # Without a date or a version in it, the same plot is the same file.
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             write_atomically(self._folder / f"{name}{suffix}", partial(figure.savefig, metadata=metadata))
         self._record(self._folder, name, caption, (".png", ".pdf"))
 
-    def table(self, table: pd.DataFrame, name: str, caption: str) -> Styler:
-        """Write ``name.csv``, ``.md`` and ``.tex`` (booktabs); the table with its caption, to show in the notebook."""
+    def table(self, table: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame | None = None) -> Styler:
+        """Write ``name.csv``, ``.md`` and ``.tex``; the table with its caption, to show in the notebook.
+
+        Args:
+            table: to print.
+            name: of the files.
+            caption: plain text.
+            bold: booleans, rows as in ``table``: whose values are bold; rows and columns it lacks have none.
+        """
+        bold = pd.DataFrame() if bold is None else bold
+        bold = bold.reindex(index=table.index, columns=table.columns, fill_value=False).astype(bool)
         shown = table.style.hide(axis="index").set_caption(caption)
+        shown = shown.apply(lambda _: np.where(bold, "font-weight: bold", ""), axis=None)
         if self._folder is None:
             return shown
-        cells = table.astype(str)
-        latex = cells.to_latex(index=False, caption=_escape(caption), label=f"tab:{name}", position="t", escape=True)
-        for symbol, command in SYMBOLS_IN_LATEX.items():
-            latex = latex.replace(symbol, command)
+        cells = table.astype(str).fillna(NO_VALUE)
+        marked = cells.where(~bold, cells.replace(r"^(\S+)", r"**\1**", regex=True))
         contents = {
             ".csv": table.to_csv(index=False, lineterminator="\n"),
-            ".md": f"{caption}\n\n{cells.to_markdown(index=False, disable_numparse=True)}\n",
-            ".tex": latex,
+            ".md": f"{caption}\n\n{marked.to_markdown(index=False, disable_numparse=True)}\n",
+            ".tex": latex_table(cells, caption, name, bold),
         }
         for suffix, content in contents.items():
             write_text(self._folder / f"{name}{suffix}", content)
@@ -117,7 +118,3 @@ def read_manifest(folder: str | Path) -> dict:
 def _relative_to_root(value: Any) -> Any:
     """Paths inside the project relative to its root, so that a manifest reads the same everywhere."""
     return value.replace(f"{ROOT}/", "") if isinstance(value, str) else value
-
-
-def _escape(text: str) -> str:
-    return "".join(f"\\{character}" if character in "%&_#$" else character for character in text)

@@ -24,26 +24,28 @@ from petl_core.plots.style import (
 Names = Mapping[Any, str]  # of keys
 Looks = Mapping[Any, Look]  # of keys
 
-SHOWN = {"mr": 2.2, "i2t_r1": 1, "t2i_r1": 1}  # metrics, and how wide their panels are
+WIDTHS = (2.2, 1, 1)  # of the panels of mR and of a recall both ways
 POINT = {"linestyle": "none", "elinewidth": 0.9, "markersize": 4.5}
 
 
-def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = True) -> Figure:
-    """mR, and R@1 both ways, with 95 % intervals, a row a key; the dashed line is the first that trains nothing.
+def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = True, k: int = 1) -> Figure:
+    """mR, and R@k both ways, with 95 % intervals, a row a key; the dashed line is the first that trains nothing.
 
     Args:
         frame: of :func:`comparison.summary` or :func:`per_run.scores`.
         names: of its keys.
         looks: of its keys.
         sort: the highest mR on top; otherwise in the order of the frame.
+        k: 1, 5 or 10.
     """
+    shown = ("mr", f"i2t_r{k}", f"t2i_r{k}")
     rows = frame.sort_values("mr", ascending=False, kind="stable") if sort else frame
     untrained = frame[frame["parameters"] == 0].head(1)
     figure, panels = plt.subplots(
-        1, len(SHOWN), sharey=True, figsize=(TWO_COLUMNS, 0.6 + 0.16 * max(3, len(rows))),
-        width_ratios=list(SHOWN.values())
+        1, len(shown), sharey=True, figsize=(TWO_COLUMNS, 0.6 + 0.16 * max(3, len(rows))),
+        width_ratios=WIDTHS
     )  # fmt: skip
-    for axes, metric in zip(panels, SHOWN, strict=True):
+    for axes, metric in zip(panels, shown, strict=True):
         bars = whiskers(rows, metric)
         for place, (key, value) in enumerate(zip(rows["key"], rows[metric], strict=True)):
             axes.errorbar(value, place, xerr=bars[:, place : place + 1], **POINT, **looks[key])

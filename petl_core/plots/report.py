@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import os
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +39,7 @@ def changed_files(folder: str | Path) -> list[str]:
 
 
 def sources_table(folder: str | Path) -> pd.DataFrame:
-    """One row a figure or table: where it came from."""
+    """One row a plot or table: where it came from."""
     rows = [
         {"File": main, "Notebook": record["notebook"], "Runs": len(record["runs"]), "Revision": record["revision"]}
         for outputs in outputs_by_notebook(folder).values()
@@ -48,7 +49,7 @@ def sources_table(folder: str | Path) -> pd.DataFrame:
 
 
 def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], executed: str = "") -> str:
-    """One notebook's figures and tables as HTML: pictures embedded, links relative to the folder.
+    """One notebook's plots and tables as HTML: pictures embedded, links relative to the folder.
 
     Args:
         folder: of the outputs.
@@ -66,11 +67,11 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
         if main.endswith(".md"):
             parts.append(f"<p>{html.escape(record['caption'])}</p>")
             continue
-        show = _table_html if main.endswith(".csv") else _picture_html
+        shown = _table_html(folder / main) if main.endswith(".csv") else _picture_html(folder / main, _alt(record))
         links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in record["files"])
         runs = f"{len(record['runs'])} runs, " if record["runs"] else ""
         parts.append(
-            f'<figure style="margin: 1em 0">{show(folder / main)}<figcaption>{html.escape(record["caption"])} '
+            f'<figure style="margin: 1em 0">{shown}<figcaption>{html.escape(record["caption"])} '
             f"<small>({links}; {runs}revision {record['revision']})</small></figcaption></figure>"
         )
     return "\n".join(parts)
@@ -89,7 +90,7 @@ def page_markdown(folder: str | Path) -> str:
             if main.endswith(".md"):
                 parts.append(record["caption"])
                 continue
-            shown = f"![{Path(main).stem}]({main})\n\n{record['caption']}"
+            shown = f"![{_alt(record)}]({main})\n\n{record['caption']}"
             if main.endswith(".csv"):
                 shown = (folder / main).with_suffix(".md").read_text(encoding="utf-8").strip()
             links = ", ".join(f"[{Path(file).suffix[1:]}]({file})" for file in record["files"])
@@ -115,14 +116,24 @@ def _first_heading(notebook: str) -> str:
     return next((line[2:] for line in lines.splitlines() if line.startswith("# ")), notebook)
 
 
-def _picture_html(path: Path) -> str:
+def _alt(record: dict) -> str:
+    """The text instead of a picture: what its caption says first."""
+    return re.sub(r"[][]", "", re.split(r"(?<=[.;:]) ", record["caption"])[0]).rstrip(";:")
+
+
+def _picture_html(path: Path, alt: str) -> str:
     with Image.open(path) as picture:
         inches = picture.width / picture.info.get("dpi", (300,))[0]
     data = base64.b64encode(path.read_bytes()).decode()
     style = f"max-width: 100%; width: {1.25 * inches:.2f}in"
-    return f'<img src="data:image/png;base64,{data}" alt="{path.stem}" style="{style}">'
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(alt)}" style="{style}">'
 
 
 def _table_html(path: Path) -> str:
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0)}</div>'
+    """The table beside a CSV that is Markdown, and so knows what is bold."""
+    lines = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    header, _, *rows = [
+        [html.escape(cell.strip()) for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")
+    ]
+    table = pd.DataFrame(rows, columns=header).replace(r"^\*\*(.+?)\*\*", r"<b>\1</b>", regex=True)
+    return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0, escape=False)}</div>'

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.labelled_queries import LEAKS
-from petl_core.evaluation.names import QUERY_MODES, describe
+from petl_core.evaluation.names import METRICS, QUERY_MODES, describe
 from petl_core.plots.style import (
     ONE_COLUMN,
     POINTS_PER_INCH,
@@ -25,13 +25,14 @@ STEP = 4  # points between the series of a row
 SHAPE = {"linestyle": "none", "markersize": 3.5, "elinewidth": 1}
 
 
-def plot_tests(ablation: Ablation) -> Figure:
-    """mR with 95 % intervals: a row for each test, grey where it leaks, a series for each use of labels in training.
+def plot_tests(ablation: Ablation, metric: str = "mr") -> Figure:
+    """A metric with 95 % intervals: a row for each test, grey where it leaks, a series for each use in training.
 
     An untrained backbone is a series, too.
 
     Args:
         ablation: over the factors "labels" and "queries".
+        metric: a key of ``METRICS``.
     """
     # A row of the table for each pair of a series and a mode.
     untrained = [group for group in ablation.groups if not group.is_trained]
@@ -50,15 +51,15 @@ def plot_tests(ablation: Ablation) -> Figure:
     for i, name in enumerate(names):
         points = table[table["series"] == name]
         axes.errorbar(
-            points["mr"], [modes.index(mode) for mode in points["queries"]], xerr=whiskers(points, "mr"), label=name,
-            transform=moved(axes, up=STEP * ((len(names) - 1) / 2 - i)), **looks[name], **SHAPE
+            points[metric], [modes.index(mode) for mode in points["queries"]], xerr=whiskers(points, metric),
+            transform=moved(axes, up=STEP * ((len(names) - 1) / 2 - i)), label=name, **looks[name], **SHAPE
         )  # fmt: skip
     for row, mode in enumerate(modes):
         if mode in LEAKS:
             axes.axhspan(row - 0.5, row + 0.5, color="0.92", linewidth=0, zorder=0)
-    low, high = limits_with_margin(table, "mr")
+    low, high = limits_with_margin(table, metric)
     axes.set(xlim=(max(0, low), high), ylim=(len(modes) - 0.5, -0.5))
-    axes.set_xlabel("test mR (%)", fontsize=FONT)
+    axes.set_xlabel(f"test {METRICS[metric]} (%)", fontsize=FONT)
     axes.set_yticks(range(len(modes)), [fill(QUERY_MODES[mode], LETTERS) for mode in modes], fontsize=FONT)
     axes.tick_params(axis="x", labelsize=FONT)
     axes.grid(axis="y", visible=False)

@@ -19,9 +19,10 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
         compared: of :func:`petl_core.evaluation.tuning.compared_settings`.
     """
     panels = list(compared.groupby("method", sort=False))
-    rows = -(-len(panels) // COLUMNS)
+    columns = min(COLUMNS, len(panels))
+    rows = -(-len(panels) // columns)
     size = (TWO_COLUMNS, 0.3 + 1.35 * rows)
-    figure, grid = plt.subplots(rows, COLUMNS, sharex=True, sharey=True, figsize=size, squeeze=False)
+    figure, grid = plt.subplots(rows, columns, sharex=True, sharey=True, figsize=size, squeeze=False)
     for axes, (method, tried) in zip(grid.flat, panels, strict=False):
         others = [name for name in TUNED[1:] if name in tried and tried[name].nunique(dropna=False) > 1]
         lines = tried.groupby(others, dropna=False, sort=True) if others else [((), tried)]

@@ -10,6 +10,7 @@ from petl_core.runs.folder import Failure
 
 QUEUE = ["queue_size", "queue_warmup"]
 FULL = "image–text + image–image + text–text"
+ON = "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
 
 
 @pytest.fixture
@@ -73,9 +74,13 @@ def test_of_several_learning_rates_the_best_on_validation_is_kept_unless_they_ar
 
 def test_captions_say_what_else_varies_and_what_failed(queue_runs, tmp_path):
     assert Ablation(queue_runs, QUEUE).caption("queues").endswith("All else is equal.")
-    assert Ablation(queue_runs, QUEUE).caption("queues").startswith("scenes-tiny: queues, recalls (%) on 150 test")
-    other = fake_run(tmp_path, 0.5, queue_size=16, epochs=3, method_options={"share": 16})
-    assert Ablation([*queue_runs, other], QUEUE).caption("queues").endswith("runs differ in epochs, share.")
+    assert Ablation(queue_runs, QUEUE).caption("Queues").startswith("Queues: recalls (%) on 150 test")
+    other = fake_run(tmp_path, 0.5, queue_size=16, epochs=3, train_images=40, method_options={"share": 16})
+    assert (
+        Ablation([*queue_runs, other], QUEUE)
+        .caption("queues")
+        .endswith("runs differ in epochs, training images, share.")
+    )
     terms = [fake_run(tmp_path, 0.5, w_image=weight, seed=9) for weight in (0.0, 1.0)]
     assert "All else is equal" in Ablation(terms, ["terms"]).caption("terms")
     failed = [Failure("0123", RunConfig(queue_size=8), "killed", "MRS-Adapter")]
@@ -109,11 +114,10 @@ def test_differences_refer_to_the_first_trained_group(queue):
     ]
     assert queue.readable_differences(frame)["Seeds"].tolist() == [2, 2, 2]
     caption = queue.differences_caption("to the first", frame)
-    assert caption.startswith("scenes-tiny: paired mR differences (points) to the first, 95% intervals. Not disting")
-    assert caption.endswith("80% power (median pair).")
-    assert queue.forest_caption("to the first").startswith(
-        "scenes-tiny: paired mR differences (points) to the first, 95"
-    )
+    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. Not disting")
+    assert caption.endswith(f"80% power (median pair). {ON}")
+    told = queue.forest_caption("to the first")
+    assert told.startswith("Paired mR differences (points) to the first, 95% intervals;") and told.endswith(ON)
 
 
 def test_differences_within_factors_take_the_first_of_each(tmp_path):
@@ -150,7 +154,7 @@ def test_where_nothing_was_trained_there_are_no_differences(tmp_path):
     ablation = Ablation([fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)], QUEUE)
     frame = ablation.differences()
     assert frame.empty and ablation.readable_differences(frame).empty
-    assert ablation.differences_caption("to the first", frame).endswith("No two rows could be compared.")
+    assert ablation.differences_caption("to the first", frame).endswith(f"No two rows could be compared. {ON}")
 
 
 def test_drift_keeps_runs_and_factors_apart(queue_runs):

@@ -15,12 +15,22 @@ FAILED = [
 def test_captions_name_what_the_figures_rest_on(tmp_path):
     told = captions.conditions(fake_comparison(tmp_path))
     assert "150 test images" in told and "seeds 2, 3, 4, with 95% intervals over seeds and test images;" in told
+    assert told.endswith(
+        "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
+    )
+
+
+def test_data_and_backbone_are_named_in_words(tmp_path):
+    run = fake_run(tmp_path, 0.5, dataset="scenes", backbone="embedded")
+    assert captions.on(run) == ("On drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins.")
+    run = fake_run(tmp_path, 0.5, dataset="rsicd", backbone="ViT-B-32-quickgelu", pretrained="openai")
+    assert captions.on(run) == "On RSICD; ViT-B-32-quickgelu (openai weights)."
 
 
 def test_captions_tell_of_a_backbone_that_was_trained_on_such_data(tmp_path):
     runs = [fake_run(tmp_path, 0.5, seed=s, backbone="ViT-B-32", pretrained="w/RemoteCLIP.pt") for s in (2, 3)]
     assert captions.conditions(runs).count("RemoteCLIP was trained on RSICD, RSITMD and UCM") == 1
-    assert "trained on" not in captions.conditions(fake_comparison(tmp_path))
+    assert " was trained on" not in captions.conditions(fake_comparison(tmp_path))
 
 
 def test_failed_runs_have_their_row_with_their_reason():

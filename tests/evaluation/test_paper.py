@@ -60,10 +60,10 @@ def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
     ("fields", "images", "told", "untold"),
     [
         ({}, 452, "* trained with another loss", "Like for like only if"),
-        ({"pretrained": "mine.pt"}, 452, "weights mine.pt. Like for like only if that is CLIP ViT-B/32", "NOT"),
-        ({"backbone": "ViT-L-14"}, 452, "Ours: ViT-L-14, weights openai. Like for like only if", "NOT"),
+        ({"pretrained": "mine.pt"}, 452, "Like for like only if our backbone is CLIP ViT-B/32", "NOT"),
+        ({"backbone": "ViT-L-14"}, 452, "Like for like only if", "NOT"),
         ({}, 150, "NOT the published test split: 150 images instead of 452", "Like for like"),
-        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on scenes: ours stand alone", "*"),
+        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on drawn scenes: ours stand alone", "*"),
     ],
 )  # fmt: skip
 def test_what_differs_is_told(tmp_path, fields, images, told, untold):
@@ -77,6 +77,6 @@ def test_what_differs_is_told(tmp_path, fields, images, told, untold):
 def test_the_answer_counts_rows_by_where_the_published_figure_lies():
     frame = pd.DataFrame({"printed_mr": [10.0, 10.0, 10.0, None], "mr_low": [9.0, 11.0, 5.0, 0.0]})
     frame["mr_high"] = frame["mr_low"] + 2
-    told = "Of 3 published figures that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
+    told = "Of 3 published results that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
     assert paper.answer(frame, "So.") == told
     assert paper.answer(frame[3:], "So.") == "So."

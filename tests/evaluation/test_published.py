@@ -10,7 +10,7 @@ from petl_core.adapters import METHODS
 from petl_core.evaluation import comparison, published
 from petl_core.evaluation.grouping import first_runs, group_runs
 from petl_core.evaluation.names import METRICS, full_names, method_and_loss
-from petl_core.plots.outputs import SYMBOLS_IN_LATEX
+from petl_core.plots.latex import SYMBOLS
 
 
 def row_of(dataset: str, method: str) -> pd.Series:
@@ -90,7 +90,7 @@ def test_a_row_shows_its_marks_and_the_legend_explains_exactly_those_shown(flags
 
 
 def test_every_mark_can_be_typeset():
-    assert {mark for mark, _ in published.MARKS.values()} <= SYMBOLS_IN_LATEX.keys()
+    assert {mark for mark, _ in published.MARKS.values()} <= SYMBOLS.keys()
 
 
 def test_published_figures_stand_beside_ours_where_both_have_the_method(tmp_path):

@@ -103,8 +103,8 @@ def test_labelled_queries_are_lines_of_their_own(tmp_path):
     run = fake_run(tmp_path, 0.3, scene_probability=0.5)
     np.save(run.folder / "test_hits_oracle.npy", np.tile([1.0] * 3 + [2.0] * 4, (IMAGES, 1)))
     oracle = LabelledTest(run.folder, run.config, run.metrics, "oracle")
-    ablation = Ablation([fake_run(tmp_path, 0.3), run, oracle], ["scene_probability", "queries"])
-    figure = plot_lines(ablation, {"scene_probability": "p"}, "queries", scale="linear")
+    ablation = Ablation([run, oracle], ["scene_probability", "queries"])
+    figure = plot_lines(ablation, {"scene_probability": "p"}, "queries")
     assert legend(figure) == ["no label", "oracle label (LEAK)"]
 
 
@@ -149,10 +149,24 @@ def test_an_ablation_over_a_field_that_nobody_listed_needs_nothing_else(tmp_path
     assert list(differences["reference"].unique()) == [(0.1, "images"), (0.1, "captions")]
 
     if plot == "lines":
-        figure = plot_lines(ablation, {"view_dropout": "dropout"}, hue="pairs", scale="linear")
+        figure = plot_lines(ablation, {"view_dropout": "dropout"}, hue="pairs")
         assert legend(figure) == ["images", "captions", "Zero-shot CLIP"]
     else:
         figure = plot_rows(ablation, "view_dropout", hue="pairs")
         assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["0.1", "0.4"]
     outputs.figure(figure, "views", "Test mR by dropout.")
     assert {"views.csv", "views_differences.csv", "views.png"} <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize("axis", ["x", "y"])
+def test_any_metric_can_be_shown(queue_runs, axis):
+    ablation = Ablation(queue_runs, QUEUE)
+    if axis == "x":
+        figure = plot_rows(ablation, "queue_size", "queue_warmup", metric="i2t_r10")
+    else:
+        figure = plot_lines(ablation, {"queue_size": "entries"}, "queue_warmup", metric="i2t_r10")
+    (axes,) = figure.axes
+    assert getattr(axes, f"get_{axis}label")() == "test I→T R@10 (%)"
+    points = [getattr(line, f"get_{axis}data")() for line in axes.lines if line.get_marker() not in ("None", None)]
+    assert set(ablation.table["i2t_r10"][2:]) <= set(np.concatenate(points))
+    assert not set(ablation.table["mr"]) & set(np.concatenate(points))

@@ -70,3 +70,13 @@ def test_a_queues_time_has_its_quartiles_and_its_memory_both_kinds():
     assert [label.get_text() for label in time.get_xticklabels()] == ["64", "1,024"]
     assert [text.get_text() for text in memory.get_legend().get_texts()] == ["kept for backward", "stored"]
     plt.close(figure)
+
+
+def test_other_prices_have_their_axis_and_no_claim(costs):
+    figure = plot_throughput(costs.assign(backward_mib=[0.0, 100.0, 40.0, 3.0]), "backward_mib")
+    axes, column = figure.axes
+    assert axes.get_xlabel() == "kept for backward (MiB)"
+    assert {text.get_text() for text in column.texts} == set(costs["title"])
+    places = [float(container.lines[0].get_xdata()[0]) for container in axes.containers]
+    assert places[1:] == [100.0, 40.0, 3.0] and 0 < places[0] < 3, "nothing stands left of the rest"
+    plt.close(figure)

@@ -51,3 +51,13 @@ def test_scenes_without_labels_are_all_grey():
     drawn = plot_before_after(np.random.default_rng(0).normal(size=(2, 2, 3, 2)), [None] * 3, 1, ("x", "y"))
     assert len(drawn.axes[2].collections) == 1
     mpl.pyplot.close("all")
+
+
+def test_other_scenes_can_be_highlighted():
+    points = np.random.default_rng(0).normal(size=(2, 2, 4, 2))
+    drawn = plot_before_after(points, ["port", "port", "pond", None], 1, ("x", "y"), ["pond"])
+    names = [text.get_text() for text in drawn.axes[3].get_legend().get_texts()]
+    assert names[:2] == ["pond", "other scenes"]
+    rest, images, captions = drawn.axes[2].collections
+    assert [len(part.get_offsets()) for part in (rest, images, captions)] == [6, 1, 1]
+    mpl.pyplot.close("all")

@@ -41,3 +41,10 @@ def test_a_panel_shows_the_sources_of_its_temperature_and_learning_rate():
         assert axes.get_ylim() == pytest.approx((24 - 0.05 * 16, 40 + 0.05 * 16))
     assert [tick.get_text() for tick in fourth.get_xticklabels()] == ["16", "64", "640"]
     plt.close(figure)
+
+
+def test_any_metric_can_be_shown():
+    columns = {f"mr{end}": f"t2i_r1{end}" for end in ("", "_low", "_high")}
+    figure = plot_negatives({"best": points(0).rename(columns=columns)}, "t2i_r1")
+    assert figure.axes[0].get_ylabel() == "best\ntest T→I R@1 (%)"
+    plt.close(figure)

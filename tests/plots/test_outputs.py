@@ -51,12 +51,29 @@ def test_every_format_is_written(folder):
     assert (folder / "benchmark.md").read_text().startswith("Recalls (%) & intervals.\n\n|")
 
 
+def test_bold_values_are_bold_wherever_the_table_is_shown(tmp_path):
+    table = pd.DataFrame({"Method": ["a", "b"], "mR": ["1.00 [0.50, 1.50]", "2.00 [1.50, 2.50]"]})
+    shown = Outputs(tmp_path, "04_benchmark", {}).table(table, "t", "T.", pd.DataFrame({"mR": [False, True]}))
+    assert shown.to_html().count("font-weight: bold") == 1
+    assert "| b        | **2.00** [1.50, 2.50] |" in (tmp_path / "t.md").read_text()
+    assert r"1.00 [0.50, 1.50] \\" in (tmp_path / "t.tex").read_text()
+    assert r"b & \textbf{2.00} [1.50, 2.50] \\" in (tmp_path / "t.tex").read_text()
+    assert "*" not in (tmp_path / "t.csv").read_text()
+
+
+def test_the_report_shows_what_is_bold(tmp_path):
+    table = pd.DataFrame({"Method": ["a <b", "c"], "mR": ["1.00 [0.50, 1.50]", ""]})
+    Outputs(tmp_path, "04_benchmark", {}).table(table, "t", "T.", pd.DataFrame({"mR": [True, False]}))
+    page = report.section_html(tmp_path, "04_benchmark", report.outputs_by_notebook(tmp_path)["04_benchmark"])
+    assert "<td>a &lt;b</td>" in page and "<td><b>1.00</b> [0.50, 1.50]</td>" in page and "<td></td>" in page
+
+
 def test_an_answer_is_a_paragraph_that_stands_first_on_the_page(folder):
     outputs = Outputs(folder, "04_benchmark", {}, [RUN])
     assert outputs.answer("It holds by 2.0 points.", "benchmark_answer").data == "It holds by 2.0 points."
     assert (folder / "benchmark_answer.md").read_text() == "It holds by 2.0 points.\n"
     page = report.page_markdown(folder)
-    assert page.index("It holds by 2.0 points.") < page.index("![benchmark](benchmark.png)\n\nA figure.")
+    assert page.index("It holds by 2.0 points.") < page.index("![A figure.](benchmark.png)\n\nA figure.")
     assert "| MRS → x" in page and RUN.config.hash in page
     html = report.section_html(folder, "04_benchmark", report.outputs_by_notebook(folder)["04_benchmark"])
     assert html.index("<p>It holds") < html.index("<figure")

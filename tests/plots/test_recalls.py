@@ -46,6 +46,14 @@ def rows_of(axes):
     return [label.get_text() for label in axes.get_yticklabels()]
 
 
+def test_the_recalls_beside_mr_are_those_at_k(groups, dressed):
+    frame = summary(groups)
+    figure = plot_recalls(frame, *dressed, sort=False, k=10)
+    assert [axes.get_xlabel() for axes in figure.axes] == ["mR (%)", "I→T R@10 (%)", "T→I R@10 (%)"]
+    points = [container.lines[0].get_xdata()[0] for container in figure.axes[2].containers]
+    np.testing.assert_allclose(points, frame["t2i_r10"])
+
+
 def test_rows_stand_by_mr_with_their_intervals_and_zero_shot_is_a_line(groups, dressed, tmp_path):
     use_style()
     frame = summary(groups)

@@ -41,3 +41,13 @@ def test_every_test_is_a_row_and_every_use_a_series(tmp_path):
     legend = figure.legends[0].get_window_extent()
     assert figure.get_figwidth() == ONE_COLUMN and legend.x0 >= 0 and legend.x1 <= figure.bbox.width
     plt.close("all")
+
+
+def test_any_metric_can_be_shown(tmp_path):
+    run = fake_run(tmp_path, 0.3)
+    add_labelled_tests(run, "gallery_known")
+    ablation = Ablation([run, *labelled_tests(run)], ["labels", "queries"])
+    (axes,) = plot_tests(ablation, "t2i_r1").axes
+    assert axes.get_xlabel() == "test T→I R@1 (%)"
+    assert axes.lines[0].get_xdata() == pytest.approx(ablation.table["t2i_r1"].to_numpy())
+    plt.close("all")

@@ -72,3 +72,12 @@ def test_methods_of_like_price_stand_side_by_side_at_their_own(groups):
 
 def test_zero_shot_alone_can_be_shown(groups):
     draw(groups[:1], seconds=[0.0], backward_mib=[0.0])[1].draw_without_rendering()
+
+
+def test_any_metric_can_be_the_height(groups):
+    frame = summary(groups).assign(seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, 40.0])
+    first = first_runs(groups)
+    axes = plot_trade_offs(frame, short_names(first), looks(first), "t2i_r5").axes[0]
+    assert axes.get_ylabel() == "test T→I R@5 (%)"
+    heights = [float(container.lines[0].get_ydata()[0]) for container in axes.containers]
+    assert heights == pytest.approx(frame["t2i_r5"].tolist())

@@ -1,0 +1,1 @@
+"""Exploring in JupyterLab: plots that follow a choice."""

@@ -1,0 +1,40 @@
+"""Bold is what is best, and what the runs do not tell from it."""
+
+import numpy as np
+from fake_runs import fake_comparison, fake_run
+
+from petl_core.evaluation.comparison import summary
+from petl_core.evaluation.grouping import group_runs
+from petl_core.evaluation.leaders import leaders
+from petl_core.evaluation.names import METRICS, method_and_loss
+
+
+def led(runs):
+    groups = group_runs(runs, method_and_loss)
+    frame = leaders(groups, summary(groups))
+    assert list(frame) == list(METRICS.values()) and set(frame.dtypes.map(str)) == {"bool"}
+    return [group.first.config.method for group in groups], frame
+
+
+def test_rows_that_are_not_told_apart_from_the_best_lead_with_it(tmp_path):
+    methods, frame = led(fake_comparison(tmp_path))
+    assert methods == ["zero_shot", "full", "mrs"]
+    assert frame["mR"].tolist() == [False, True, True], "full and mrs have the same hits, zero-shot has far fewer"
+
+
+def test_each_metric_has_its_own_best(tmp_path):
+    runs = fake_comparison(tmp_path)
+    for run in runs[1:4]:  # full finds every text of an image first, and not one image of a text
+        hits = run.test_hits.copy()
+        hits[:, :3], hits[:, 3:6] = 1, 0
+        np.save(run.folder / "test_hits.npy", hits)
+    _, frame = led(runs)
+    assert frame["I→T R@1"].tolist() == [False, True, False]
+    assert frame["T→I R@1"].tolist() == [False, False, True]
+
+
+def test_a_row_of_one_seed_leads_only_as_the_best(tmp_path):
+    seeds = [fake_run(tmp_path, 0.6, method="full", seed=seed) for seed in (2, 3)]
+    alike, best = fake_run(tmp_path, 0.6, method="mrs"), fake_run(tmp_path, 0.9, method="focus")
+    assert led([*seeds, alike])[1]["mR"].sum() == 1
+    assert led([*seeds, alike, best])[1]["mR"].tolist() == [False, False, True]
