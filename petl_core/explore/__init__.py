@@ -1,0 +1,1 @@
+"""Exploring models in JupyterLab: what stands behind ``notebooks/00_explore.ipynb``."""
