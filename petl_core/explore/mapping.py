@@ -10,7 +10,8 @@ from petl_core.explore.opened import Answer, EmbeddingMap, Question, place_of
 from petl_core.explore.session import Session, message_line
 
 PER_PAGE, COLUMNS = 9, 3
-NEIGHBOURS = 10  # lit up
+NEIGHBOURS = 9  # ringed
+SIDE = 560  # pixels
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#949494", "#d55e00", "#fbafe4", "#ece133")
 NO_SCENE = "#949494"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # a scene has a colour and a symbol
@@ -26,26 +27,16 @@ class EmbeddingMapView(widgets.HBox):
 
     def __init__(self, session: Session):
         self.session = session
-        self.figure = go.FigureWidget(layout=_layout())
-        self.figure.add_scatter(mode="markers", hoverinfo="text", name="images", marker={"size": 7, "opacity": 0.85})
-        ring = {"size": 15, "symbol": "circle-open", "color": "#d62728", "line": {"width": 2}}
-        self.figure.add_scatter(mode="markers", hoverinfo="skip", name="answers", marker=ring)
-        self.points, self.lit = self.figure.data
+        self.plane = widgets.Box(layout={"flex": "0 0 auto"})
         self.hovered = widgets.HTML(HINT, layout={"height": "112px", "overflow": "hidden"})
         self.gathered = widgets.HTML()
         self.gathered.add_class("petl-heading")
         self.gallery = Gallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit)))
-        self.points.on_hover(lambda trace, points, state: self.hover(points.point_inds))
-        self.points.on_selection(lambda trace, points, state: self.gather(points.point_inds))
-        self.points.on_deselect(lambda trace, points: self._light())
         session.observe(lambda _: self._draw(), "opened")
         session.observe(lambda _: self._light(), "answers")
         side = [self.hovered, message_line(session), self.gathered, self.gallery]
-        super().__init__(
-            [widgets.Box([self.figure], layout={"width": "55%"}), widgets.VBox(side, layout={"width": "45%"})]
-        )
+        super().__init__([self.plane, widgets.VBox(side, layout={"flex": "1 1 0", "min_width": "0"})])
         self._draw()
-        self._light()
 
     def hover(self, rows: list[int]) -> None:
         """Show the first of some points, with its caption."""
@@ -75,37 +66,60 @@ class EmbeddingMapView(widgets.HBox):
             return
         with self.session.telling():
             self.map: EmbeddingMap = self.session.opened.map
-            scenes = {scene: i for i, scene in enumerate(self.session.opened.scenes)}
-            place = [scenes.get(hit.scene, -1) for hit in self.map.hits]
-            colours = [PALETTE[i % len(PALETTE)] if i >= 0 else NO_SCENE for i in place]
-            symbols = [SYMBOLS[i // len(PALETTE) % len(SYMBOLS)] if i >= 0 else "circle" for i in place]
-            with self.figure.batch_update():
-                self.points.selectedpoints = None
-                self.points.x, self.points.y = self.map.points.T
-                self.points.marker.color, self.points.marker.symbol = colours, symbols
-                self.points.text = [hit.scene or hit.path.name for hit in self.map.hits]
-                self.lit.x = self.lit.y = []
+            # A figure of its own with all it shows: what is added to a FigureWidget before the browser has it is lost.
+            self.figure = go.FigureWidget([self._points(), self._rings(self._lit())], _layout())
+            self.points, self.lit = self.figure.data
+            self.points.on_hover(lambda trace, points, state: self.hover(points.point_inds))
+            self.points.on_selection(lambda trace, points, state: self.gather(points.point_inds))
+            self.points.on_deselect(lambda trace, points: self._light())
+            self.plane.children = [self.figure]
             self.hovered.value = HINT
+            self._show_best()
 
     def _light(self) -> None:
         """Ring the best answers, and show them."""
-        answers = self.session.answers
-        if answers is None or self.session.opened is None:
+        if self.session.answers is None or self.session.opened is None:
             return
         with self.session.telling():
-            best = answers.images[:NEIGHBOURS]
-            row_of = {place_of(hit): row for row, hit in enumerate(self.map.hits)}
-            rows = [row_of[place_of(answer.hit)] for answer in best if place_of(answer.hit) in row_of]
             with self.figure.batch_update():
                 self.points.selectedpoints = None
-                self.lit.x, self.lit.y = self.map.points[rows].T
-            self.gathered.value = f"Ringed: the best for {escape(answers.question.title)}"
-            self.gallery.show(best, self.session.opened.gallery.options)
+                self.lit.x, self.lit.y = self.map.points[self._lit()].T
+            self._show_best()
+
+    def _show_best(self) -> None:
+        if self.session.answers:
+            self.gathered.value = f"Ringed: the best for {escape(self.session.answers.question.title)}"
+            self.gallery.show(self.session.answers.images[:NEIGHBOURS], self.session.opened.gallery.options)
+
+    def _lit(self) -> list[int]:
+        """The points of the best answers."""
+        row_of = {place_of(hit): row for row, hit in enumerate(self.map.hits)}
+        best = self.session.answers.images[:NEIGHBOURS] if self.session.answers else []
+        return [row_of[place_of(answer.hit)] for answer in best if place_of(answer.hit) in row_of]
+
+    def _points(self) -> go.Scatter:
+        scenes = {scene: i for i, scene in enumerate(self.session.opened.scenes)}
+        place = [scenes.get(hit.scene, -1) for hit in self.map.hits]
+        x, y = self.map.points.T
+        look = {
+            "color": [PALETTE[i % len(PALETTE)] if i >= 0 else NO_SCENE for i in place],
+            "symbol": [SYMBOLS[i // len(PALETTE) % len(SYMBOLS)] if i >= 0 else "circle" for i in place],
+            "size": 8,
+            "opacity": 0.85,
+        }
+        names = [hit.scene or hit.path.name for hit in self.map.hits]
+        return go.Scatter(x=x, y=y, mode="markers", marker=look, text=names, hoverinfo="text")
+
+    def _rings(self, rows: list[int]) -> go.Scatter:
+        look = {"size": 17, "symbol": "circle-open", "color": "#d62728", "line": {"width": 2}}
+        x, y = self.map.points[rows].T
+        return go.Scatter(x=x, y=y, mode="markers", marker=look, hoverinfo="skip")
 
 
 def _layout() -> dict:
-    nothing = {"visible": False, "fixedrange": False}
+    axis = {"visible": False}
     return {
-        "height": 620, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "showlegend": False, "dragmode": "lasso",
-        "hovermode": "closest", "template": "plotly_white", "xaxis": nothing, "yaxis": nothing, "autosize": True,
+        "width": SIDE, "height": SIDE, "margin": dict.fromkeys("lrtb", 0), "showlegend": False, "dragmode": "lasso",
+        "hovermode": "closest", "template": "plotly_white", "xaxis": axis, "yaxis": axis,
+        "modebar": {"remove": ["sendChartToCloud"]},  # nothing leaves this machine
     }  # fmt: skip

@@ -135,8 +135,12 @@ class PictureAsked(widgets.HBox):
 
 
 def _heading(answers: Answers) -> str:
-    scene = f" — scene: {answers.scene}" if answers.scene else ""
-    return f"{answers.question.title}{scene}"
+    """The question, its scene, and for a sentence how far down its own image lies, where these are known."""
+    own = [answer.rank for answer in answers.images if answer.kind == "own"]
+    told = [f"scene: {answers.scene}"] if answers.scene else []
+    if own and answers.question.text:
+        told.append(f"its own image: rank {own[0]:,}")
+    return " · ".join([answers.question.title, *told])
 
 
 def _listed(captions: Sequence[FoundCaption]) -> str:

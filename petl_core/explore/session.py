@@ -1,6 +1,6 @@
 """What all views share: the opened model, the question, its answers; and errors as one sentence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
 
@@ -14,19 +14,21 @@ from petl_core.validation import ConfigError
 
 
 class Session(traitlets.HasTraits):
-    """A model to ask, and the last question to it. Views observe ``opened``, ``answers`` and ``message``.
+    """A model to ask, and the last question to it; views observe its traits.
 
     Args:
         places: where things are.
+        choices: models to choose from.
         cache: of opened models, for sessions to share; the same model is opened once.
     """
 
+    choices = traitlets.List(help="of Choice")
     opened = traitlets.Any(allow_none=True, help="an Opened, or None before the first")
     answers = traitlets.Any(allow_none=True, help="Answers of the opened model, or None before the first question")
     message = traitlets.Unicode(help="what went wrong last, in one sentence; empty where nothing did")
 
-    def __init__(self, places: Places, cache: dict | None = None):
-        super().__init__()
+    def __init__(self, places: Places, choices: Sequence[Choice] = (), cache: dict | None = None):
+        super().__init__(choices=list(choices))
         self.places = places
         self.cache: dict[tuple, Opened] = {} if cache is None else cache
         self.bars = widgets.Output()  # where bars show while a model is opened
