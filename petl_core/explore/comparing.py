@@ -34,7 +34,7 @@ class Comparison(widgets.VBox):
             name.add_class("petl-heading")
         self.galleries = widgets.HBox(
             [
-                widgets.VBox([name, gallery], layout={"width": "50%"})
+                widgets.VBox([name, gallery], layout={"width": "50%", "padding": "0 6px"})
                 for name, gallery in zip(self.names, (self.left, self.right), strict=True)
             ]
         )

@@ -25,6 +25,7 @@ from petl_core.search.tiles import Window
 LISTED = 5_000  # answers to a question, at most
 CAPTIONS = 10  # listed for an image
 ON_MAP = 2_000  # images, at most; more are drawn at random
+FEWEST_FOR_UMAP = 3  # fewer stand in a row
 
 Place = tuple[Path, Window | None]  # what tells hits apart
 
@@ -166,6 +167,8 @@ class Opened:
         rows = np.arange(len(self.hits))
         if len(rows) > ON_MAP:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:ON_MAP])
+        if len(rows) < FEWEST_FOR_UMAP:
+            return EmbeddingMap(self.hits, np.column_stack([rows, np.zeros_like(rows)]))
         points = project_umap(np.asarray(self.gallery.embeddings)[rows], neighbours=15)
         return EmbeddingMap([self.hits[row] for row in rows], points)
 
