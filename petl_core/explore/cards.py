@@ -38,7 +38,7 @@ class Cards(anywidget.AnyWidget):
 
     _esm = HERE / "cards.js"
     _css = HERE / "explore.css"
-    cards = traitlets.List(help="dicts of Card").tag(sync=True)
+    cards: traitlets.List = traitlets.List(help="dicts of Card").tag(sync=True)
     columns = traitlets.Int(6).tag(sync=True)
     clicked = traitlets.Int(-1).tag(sync=True)
 

@@ -112,21 +112,20 @@ class PictureAsked(widgets.HBox):
 
     def show(self, answers: Answers | None) -> None:
         """Show the image of a question; nothing where it was a sentence."""
-        asked = answers is not None and not answers.question.text
-        self.layout.display = None if asked else "none"
-        if asked:
-            self.picture = self.session.opened.picture(answers.question)
-            self.maps = self.session.opened.focus(self.picture) if self.session.opened.has_focus else []
-            options = [
-                ("off", NO_FOCUS),
-                *((f"layer {i} of {len(self.maps)}", i) for i in range(1, 1 + len(self.maps))),
-            ]
-            kept = min(self.focus.value or NO_FOCUS, len(self.maps))
-            self.focus.options = options
-            self.focus.value = kept
-            self.focus.layout.display = None if len(self.maps) else "none"
-            self.captions.value = _listed(answers.captions)
-            self._draw()
+        if answers is None or answers.question.text:
+            self.layout.display = "none"
+            return
+        opened = self.session.opened
+        self.picture = opened.picture(answers.question)
+        self.maps = opened.focus(self.picture) if opened.has_focus else np.empty((0, 0, 0))
+        layers = range(1, 1 + len(self.maps))
+        kept = min(self.focus.value or NO_FOCUS, len(self.maps))
+        self.focus.options = [("off", NO_FOCUS), *((f"layer {i} of {len(self.maps)}", i) for i in layers)]
+        self.focus.value = kept
+        self.focus.layout.display = None if layers else "none"
+        self.captions.value = _listed(answers.captions)
+        self._draw()
+        self.layout.display = None
 
     def _draw(self) -> None:
         layer = self.focus.value

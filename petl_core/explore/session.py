@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from pathlib import Path
 
 import ipywidgets as widgets
 import traitlets
@@ -22,7 +23,7 @@ class Session(traitlets.HasTraits):
         cache: of opened models, for sessions to share; the same model is opened once.
     """
 
-    choices = traitlets.List(help="of Choice")
+    choices: traitlets.List = traitlets.List(help="of Choice")
     opened = traitlets.Any(allow_none=True, help="an Opened, or None before the first")
     answers = traitlets.Any(allow_none=True, help="Answers of the opened model, or None before the first question")
     message = traitlets.Unicode(help="what went wrong last, in one sentence; empty where nothing did")
@@ -30,12 +31,12 @@ class Session(traitlets.HasTraits):
     def __init__(self, places: Places, choices: Sequence[Choice] = (), cache: dict | None = None):
         super().__init__(choices=list(choices))
         self.places = places
-        self.cache: dict[tuple, Opened] = {} if cache is None else cache
+        self.cache: dict[Path | Choice, Opened] = {} if cache is None else cache
         self.bars = widgets.Output()  # where bars show while a model is opened
 
     def open(self, choice: Choice) -> None:
         """Open a model, and ask it the last question again."""
-        key = choice.run.folder if choice.run else choice
+        key: Path | Choice = choice.run.folder if choice.run else choice
         if key not in self.cache:
             with self.bars, self.telling():  # in this order: an Output keeps errors to itself
                 self.cache[key] = open_choice(choice, self.places)

@@ -14,6 +14,6 @@ class Table(anywidget.AnyWidget):
     _esm = HERE / "table.js"
     _css = HERE / "explore.css"
     columns = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    rows = traitlets.List(help="lists of texts, one a column").tag(sync=True)
+    rows: traitlets.List = traitlets.List(help="lists of texts, one a column").tag(sync=True)
     numeric = traitlets.List(traitlets.Int(), help="columns of numbers").tag(sync=True)
     selected = traitlets.Int(-1, help="a row, in the order of rows; -1: none").tag(sync=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from explored_runs import IMAGES
+from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -25,7 +26,7 @@ from petl_core.paths import ROOT
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]  # as root there is no sandbox
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-PATIENCE = 120_000  # ms, for a machine that other work shares
+PATIENCE = 300_000  # ms, for a machine that other work shares
 PER_PAGE = 4
 
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium")
@@ -37,9 +38,8 @@ def lab(runs, tmp_path_factory) -> Iterator[str]:
     root = tmp_path_factory.mktemp("lab")
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "README.md", root / "notebooks")
-    notebook = nbformat.read(ROOT / "notebooks" / "00_explore.ipynb", 4)
-    notebook = parameterize_notebook(notebook, {**runs, "k": PER_PAGE, "progress": False})
-    notebook.metadata.pop("papermill")
+    notebook = load_notebook_node(str(ROOT / "notebooks" / "00_explore.ipynb"))
+    notebook = parameterize_notebook(notebook, {**runs, "k": PER_PAGE})
     nbformat.write(notebook, root / "notebooks" / "00_explore.ipynb")
 
     with socket.socket() as free:
