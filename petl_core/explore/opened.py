@@ -107,16 +107,11 @@ class Opened:
     choice: Choice
     gallery: Gallery
     captions: Captions
+    scenes: tuple[str, ...] = ()  # that are named among the images, in order
 
-    @cached_property
-    def hits(self) -> list[Hit]:
-        """One for each embedding, with no score."""
-        return [self.gallery.hits_of(row, float("nan"))[0] for row in range(len(self.gallery.embeddings))]
-
-    @property
-    def scenes(self) -> list[str]:
-        """Names of the scenes among the images, in order."""
-        return sorted({hit.scene for hit in self.hits if hit.scene})
+    def hit(self, row: int) -> Hit:
+        """What an embedding is of, with no score."""
+        return self.gallery.hits_of(row, float("nan"))[0]
 
     @property
     def has_focus(self) -> bool:
@@ -164,13 +159,14 @@ class Opened:
     @cached_property
     def map(self) -> EmbeddingMap:
         """The images as UMAP lays them out; of many, some at random."""
-        rows = np.arange(len(self.hits))
+        rows = np.arange(len(self.gallery.embeddings))
         if len(rows) > ON_MAP:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:ON_MAP])
+        hits = [self.hit(int(row)) for row in rows]
         if len(rows) < FEWEST_FOR_UMAP:
-            return EmbeddingMap(self.hits, np.column_stack([rows, np.zeros_like(rows)]))
+            return EmbeddingMap(hits, np.column_stack([rows, np.zeros_like(rows)]))
         points = project_umap(np.asarray(self.gallery.embeddings)[rows], neighbours=15)
-        return EmbeddingMap([self.hits[row] for row in rows], points)
+        return EmbeddingMap(hits, points)
 
     def _own(self, question: Question, hits: list[Hit]) -> tuple[set[Place], str | None]:
         """The images that a question is of, and its scene, where they are known."""
@@ -199,7 +195,8 @@ def open_choice(choice: Choice, places: Places) -> Opened:
         return Opened(choice, gallery, Captions((), np.empty((0, 0), dtype=np.float32)))
     split = default_data.load_or_draw(choice.dataset, places.data_root).test
     gallery = Gallery.of_split(split, model, places.progress)
-    return Opened(choice, gallery, Captions.of(split.captions, model, places.progress))
+    scenes = tuple(sorted({scene for scene in split.scenes if scene}))
+    return Opened(choice, gallery, Captions.of(split.captions, model, places.progress), scenes)
 
 
 def read_upload(name: str, content: bytes) -> Question:

@@ -79,7 +79,7 @@ class Search(widgets.VBox):
 
     def _offer_scenes(self) -> None:
         opened = self.session.opened
-        scenes = opened.scenes if opened else []
+        scenes = opened.scenes if opened else ()
         kept = self.scene.value if self.scene.value in scenes else ALL
         self.scene.options = [ALL, *scenes]
         self.scene.value = kept

@@ -3,6 +3,7 @@
 import base64
 from functools import lru_cache
 from io import BytesIO
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -11,20 +12,20 @@ from PIL import Image
 from petl_core.search import reading
 from petl_core.search.gallery import Hit
 from petl_core.search.options import IndexOptions
+from petl_core.search.tiles import Window
 
 SIDE = 176  # pixels, of a thumbnail's longer side
 LARGE = 384
 OPACITY = 0.55  # of a focus map, as in petl_core.plots.focus
 
 
-@lru_cache(maxsize=4096)
-def thumbnail(hit: Hit, options: IndexOptions, side: int = SIDE) -> str:
+def thumbnail(hit: Hit, options: IndexOptions) -> str:
     """What a hit shows, as a data URI.
 
     Raises:
         DataError: the file cannot be read.
     """
-    return data_uri(reading.read_whole(hit.path, options, hit.window), side)
+    return _thumbnail(hit.path, hit.window, options)
 
 
 def data_uri(picture: Image.Image, side: int = SIDE) -> str:
@@ -49,3 +50,8 @@ def with_focus(picture: Image.Image, weights: np.ndarray) -> Image.Image:
     layer = Image.fromarray(colours).resize((LARGE, LARGE), Image.Resampling.NEAREST)
     enlarged.paste(Image.blend(enlarged.crop(box), layer, OPACITY), box)
     return enlarged
+
+
+@lru_cache(maxsize=4096)
+def _thumbnail(path: Path, window: Window | None, options: IndexOptions) -> str:
+    return data_uri(reading.read_whole(path, options, window))

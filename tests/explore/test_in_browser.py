@@ -203,7 +203,7 @@ def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp
     centres = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
     side = page.locator(".jp-OutputArea-output", has=page.locator(".js-plotly-plot"))
     page.mouse.move(*centres[2])
-    hit = opened.opened.hits[2]
+    hit = opened.opened.hit(2)
     expect(side.get_by_text(hit.captions[0], exact=False)).to_be_visible()
     leftmost = sorted(centres)[:3]
     right = (leftmost[-1][0] + sorted(centres)[3][0]) / 2
@@ -215,7 +215,7 @@ def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp
         page.mouse.move(*corner, steps=4)
     page.mouse.up()
     expect(side.get_by_text("3 images inside the lasso")).to_be_visible()
-    gathered = {opened.opened.hits[centres.index(centre)].path.name for centre in leftmost}
+    gathered = {opened.opened.hit(centres.index(centre)).path.name for centre in leftmost}
     expect(side.locator(".petl-card")).to_have_count(3)
     titles = [card.get_attribute("title").splitlines()[0] for card in side.locator(".petl-card").all()]
     assert set(titles) == gathered

@@ -51,7 +51,7 @@ def test_the_scene_in_a_text_is_a_whole_word():
 
 
 def test_an_image_finds_itself_and_its_captions(opened, split):
-    hit = opened.opened.hits[3]
+    hit = opened.opened.hit(3)
     found = opened.opened.ask(Question(hit=hit))
     assert place_of(found.images[0].hit) == place_of(hit) and found.images[0].kind == "own"
     assert found.scene == hit.scene and len(found.captions) == 10
@@ -63,7 +63,7 @@ def test_an_image_finds_itself_and_its_captions(opened, split):
 
 
 def test_an_upload_is_asked_like_its_file(opened):
-    hit = opened.opened.hits[2]
+    hit = opened.opened.hit(2)
     question = read_upload(hit.path.name, hit.path.read_bytes())
     assert question.title == f"images like {hit.path.name}"
     found = opened.opened.ask(question)
@@ -99,7 +99,7 @@ def test_the_map_has_a_point_for_every_image_and_is_laid_out_once(opened, monkey
     monkeypatch.setattr("petl_core.explore.opened.project_umap", project)
     other = type(opened.opened)(opened.opened.choice, opened.opened.gallery, opened.opened.captions)
     assert other.map is other.map and asked == [15]
-    assert np.array_equal(other.map.points, other.gallery.embeddings) and other.map.hits == other.hits
+    assert np.array_equal(other.map.points, other.gallery.embeddings) and other.map.hits[7].path == other.hit(7).path
 
 
 def test_two_images_are_too_few_for_umap_and_have_a_map(runs, session, tmp_path):
@@ -113,7 +113,8 @@ def test_a_large_map_is_of_some_images_at_random(opened, monkeypatch):
     monkeypatch.setattr("petl_core.explore.opened.project_umap", lambda points, neighbours: points[:, :2])
     other = type(opened.opened)(opened.opened.choice, opened.opened.gallery, opened.opened.captions)
     assert len(other.map.hits) == len(other.map.points) == 6
-    row = other.hits.index(other.map.hits[4])
+    paths = [other.hit(row).path for row in range(len(other.gallery.embeddings))]
+    row = paths.index(other.map.hits[4].path)
     assert np.array_equal(other.map.points[4], other.gallery.embeddings[row, :2])
 
 
@@ -122,8 +123,8 @@ def test_a_folder_of_ones_own_is_searched(runs, session, tmp_path):
     write_image(folder / "large.png", 9, (1100, 600))
     own = open_choice(session.choices[0], Places(str(folder), runs["data_root"], str(tmp_path), progress=False))
     found = own.ask(Question(text="a river"))
-    assert len(found.images) == len(own.gallery.embeddings) > 5 and own.scenes == []
-    tile = next(hit for hit in own.hits if hit.window.x)
+    assert len(found.images) == len(own.gallery.embeddings) > 5 and own.scenes == ()
+    tile = next(hit for hit in map(own.hit, range(len(own.gallery.embeddings))) if hit.window.x)
     liked = own.ask(Question(hit=tile))
     assert place_of(liked.images[0].hit) == place_of(tile) and liked.captions == []
     buffer = io.BytesIO()

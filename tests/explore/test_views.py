@@ -172,7 +172,7 @@ def test_a_filter_shows_one_scene(opened):
 
 def test_an_upload_asks_and_a_broken_one_is_told(opened):
     search = Search(opened, "a road")
-    hit = opened.opened.hits[4]
+    hit = opened.opened.hit(4)
     file = {"type": "image/png", "size": 1, "last_modified": 0}
     search._ask_upload([{**file, "name": "mine.png", "content": memoryview(hit.path.read_bytes())}])
     assert search.heading.value.startswith("images like mine.png")
