@@ -32,12 +32,11 @@ class Comparison(widgets.VBox):
         self.right.changes = self._change
         for name in self.names:
             name.add_class("petl-heading")
-        self.galleries = widgets.HBox(
-            [
-                widgets.VBox([name, gallery], layout={"width": "50%", "padding": "0 6px"})
-                for name, gallery in zip(self.names, (self.left, self.right), strict=True)
-            ]
-        )
+        columns = [
+            widgets.VBox([name, gallery], layout={"width": "50%", "padding": "0 6px"})
+            for name, gallery in zip(self.names, (self.left, self.right), strict=True)
+        ]
+        self.galleries = widgets.HBox(columns, layout={"align_items": "flex-end"})  # titles differ in height
         self.choice.observe(lambda _: self._open(), "value")
         session.observe(lambda _: self._offer(), ["opened", "choices"])
         session.observe(lambda _: self._show(), "answers")

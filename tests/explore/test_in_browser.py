@@ -120,7 +120,7 @@ def go_to(page: Page, heading: str) -> None:
         }""",
         f"## {heading}",
     )
-    expect(page.get_by_role("heading", name=heading)).to_be_in_viewport()
+    page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
 
 
 def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp_path):
