@@ -80,7 +80,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def page(lab) -> Iterator[Page]:
+def page(lab, tmp_path_factory) -> Iterator[Page]:
     """The start page in a browser; anything that goes wrong in the page fails the test in the end."""
     wrong: list[str] = []
     with sync_playwright() as playwright:
@@ -92,6 +92,7 @@ def page(lab) -> Iterator[Page]:
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(lab)
         yield page
+        page.screenshot(path=tmp_path_factory.mktemp("browser") / "last.png")
         browser.close()
     assert not wrong
 
@@ -112,14 +113,6 @@ def run_all_cells(page: Page) -> None:
 
 def go_to(page: Page, heading: str) -> None:
     """Scroll to a section of the notebook."""
-    page.evaluate(
-        """async (heading) => {
-            const notebook = jupyterapp.shell.currentWidget.content;
-            const cells = notebook.widgets.map((cell) => cell.model.sharedModel.getSource());
-            await notebook.scrollToItem(cells.findIndex((source) => source.startsWith(heading)), "start");
-        }""",
-        f"## {heading}",
-    )
     page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
 
 
