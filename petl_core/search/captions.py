@@ -26,7 +26,8 @@ class Captions:
     @classmethod
     def of(cls, captions: Sequence[str], model: AdaptedCLIP, progress: bool = True) -> "Captions":
         """Any captions, each encoded once."""
-        texts = tuple({caption_key(caption): caption for caption in reversed(captions)}.values())[::-1]
+        first, _ = encoding.distinct([caption_key(caption) for caption in captions])
+        texts = tuple(captions[i] for i in first)
         prepared = encoding.prepare_captions(model, texts)
         return cls(texts, encoding.embed_texts(model, prepared, prepared.tokens_of, progress).numpy())
 
