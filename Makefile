@@ -72,8 +72,9 @@ format: install  ## put code and notebooks into the common format
 bench: install  ## where the time of a study goes
 	$(BIN)/python benchmarks/study_time.py
 
-lab: install  ## open JupyterLab on the notebooks
-	$(BIN)/jupyter lab --notebook-dir notebooks
+lab: install  ## open JupyterLab on a start page; OPTIONS='--ip 0.0.0.0 --no-browser' goes to Jupyter
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md \
+		--LabApp.app_settings_dir=.jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
 
 clean:  ## remove runs and drawn data; real data sets and .venv stay
 	rm -rf runs data/scenes*_precomp .snakemake figures/study figures/*/report.html

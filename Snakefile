@@ -74,11 +74,11 @@ rule study:
 
 
 def precedents(wildcards) -> list[str]:
-    """What a job follows: the backbone, and zero-shot where another job trains it. Newer ones delete no finished run."""
+    """What a job follows: the backbone, and zero-shot where another job trains it."""
     made = [f"{NOTEBOOKS}/{BACKBONE}.ipynb"] if BACKBONE in STUDY.notebooks else []
     baselines = {STUDY.runs[name].zero_shot().hash for name in JOBS[wildcards.job]}
     elsewhere = baselines - set(JOBS[wildcards.job])
-    return ancient(made + sorted(outcome(name) for name in elsewhere))
+    return made + sorted(outcome(name) for name in elsewhere)
 
 
 def batch_parameters(wildcards) -> str:

@@ -12,6 +12,7 @@
     evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
     export/              what leaves: embeddings, models folded for open_clip, adapters to publish
     paper/               the published tables by one command, and what is checked before
+    explore/             widgets that ask a model by hand, in JupyterLab
     plots/               frames in, figures out; files that know where they came from
 
 Each room imports only from those above it in this list.

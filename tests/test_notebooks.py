@@ -104,6 +104,7 @@ def test_an_analysis_shows_its_main_plot_near_the_top_and_says_what_it_shows(nam
     if written:
         assert PICTURE.search(nbformat.read(path, 4).cells[0].source)
     for match in shown:
+        assert (ROOT / "figures" / (match["folder"] or "") / f"{match['name']}.png").exists()
         assert len(match["alt"].split()) >= 6, "the text instead of a picture says what it shows"
 
 

@@ -5,6 +5,7 @@ scanning                  which files a folder holds, and which of them are new
 index                     ``index(folder, model)``: embeddings of a folder's images on disk, made once, kept up to date
 exact                     the k best rows of any number, in bounded memory
 gallery                   ``Gallery``: what one searches, by text or by image
+captions                  ``Captions``: texts, found by an image
 models                    the model to search with, and what tells models apart
 command                   ``python -m petl_core search``
 """

@@ -100,7 +100,7 @@ class Gallery:
         """
         if not query.strip():
             raise ConfigError("the query is empty; say what to look for")
-        return self._search(encoding.embed_captions(self.model, [query])[0], k)
+        return self.nearest_to(encoding.embed_captions(self.model, [query])[0], k)
 
     def search_image(self, path: str | Path, k: int = 10, window: Window | None = None) -> list[Hit]:
         """The k images, or windows, most like an image file or a window of it, best first.
@@ -110,17 +110,22 @@ class Gallery:
             petl_core.data.DataError: the file cannot be read.
         """
         image = reading.read_whole(resolve(path), self.options, window)
-        return self._search(models.embed(self.model, [models.as_input(self.model, image)])[0], k)
+        return self.nearest_to(models.embed_picture(self.model, image), k)
 
-    def picture(self, hit: Hit) -> Image.Image:
-        """What a hit shows, as RGB."""
-        return reading.read_whole(hit.path, self.options, hit.window)
+    def nearest_to(self, query: np.ndarray, k: int = 10) -> list[Hit]:
+        """The k images, or windows, nearest to an embedding (d,), best first.
 
-    def _search(self, query: np.ndarray, k: int) -> list[Hit]:
+        Raises:
+            ConfigError: k < 1.
+        """
         if k < 1:
             raise ConfigError(f"k = {k} must be at least 1")
         found = zip(*nearest(self.embeddings, query, k), strict=True)
         return [hit for row, score in found for hit in self.hits_of(int(row), float(score))][:k]
+
+    def picture(self, hit: Hit) -> Image.Image:
+        """What a hit shows, as RGB."""
+        return reading.read_whole(hit.path, self.options, hit.window)
 
 
 def as_frame(hits: Sequence[Hit]) -> pd.DataFrame:

@@ -94,3 +94,8 @@ def embed(model: AdaptedCLIP, inputs: Sequence[torch.Tensor]) -> np.ndarray:
     """(B, d) normalised float32 embeddings of the (3, H, W) inputs of B images."""
     model.eval()
     return model.encode_image(torch.stack(list(inputs)).to(model.device), normalize=True).cpu().numpy()
+
+
+def embed_picture(model: AdaptedCLIP, picture: Image.Image) -> np.ndarray:
+    """(d,) normalised float32 embedding of one image."""
+    return embed(model, [as_input(model, picture)])[0]

@@ -1,0 +1,84 @@
+"""The view of two models side by side on one question; ranks that changed are marked."""
+
+from html import escape
+
+import ipywidgets as widgets
+
+from petl_core.explore.cards import Gallery
+from petl_core.explore.opened import Answer, Question, rank_change
+from petl_core.explore.session import Session, message_line
+
+PER_PAGE, COLUMNS = 9, 3
+NOTHING = "no other model"
+
+
+class Comparison(widgets.VBox):
+    """The open model on the left, another that searches the same images on the right, asked the same.
+
+    Args:
+        session: of the model on the left, whose questions are asked of both.
+    """
+
+    def __init__(self, session: Session):
+        self.session = session
+        self.other = Session(session.places, (), session.cache)
+        self.choice = widgets.Dropdown(options=[(NOTHING, NOTHING)], description="Beside it", layout={"width": "70%"})
+        self.title = widgets.HTML()
+        self.title.add_class("petl-told")
+        self.names = [widgets.HTML(), widgets.HTML()]
+        self.left, self.right = (
+            Gallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit))) for _ in self.names
+        )
+        self.right.changes = self._change
+        for name in self.names:
+            name.add_class("petl-heading")
+        columns = [
+            widgets.VBox([name, gallery], layout={"width": "50%", "padding": "0 6px"})
+            for name, gallery in zip(self.names, (self.left, self.right), strict=True)
+        ]
+        self.galleries = widgets.HBox(columns, layout={"align_items": "flex-end"})  # titles differ in height
+        self.choice.observe(lambda _: self._open(), "value")
+        session.observe(lambda _: self._offer(), ["opened", "choices"])
+        session.observe(lambda _: self._show(), "answers")
+        super().__init__([self.choice, self.other.bars, message_line(self.other), self.title, self.galleries])
+        self._offer()
+
+    def _offer(self) -> None:
+        """The models that search what the open one searches; the one chosen stays where it is among them."""
+        opened, everywhere = self.session.opened, bool(self.session.places.folder)
+        fitting = [
+            choice
+            for choice in self.session.choices
+            if opened and choice != opened.choice and (everywhere or choice.dataset == opened.choice.dataset)
+        ]
+        kept = self.choice.value if self.choice.value in fitting else NOTHING
+        with self.choice.hold_trait_notifications():
+            self.choice.options = [(NOTHING, NOTHING), *((choice.label, choice) for choice in fitting)]
+            self.choice.value = kept
+        self._show()
+
+    def _open(self) -> None:
+        if self.choice.value != NOTHING:
+            self.other.open(self.choice.value)
+        self._show()
+
+    def _show(self) -> None:
+        answers, asked = self.session.answers, None
+        if answers and self.choice.value != NOTHING and self.other.opened:
+            self.other.ask(answers.question)
+            asked = self.other.answers
+        self.galleries.layout.display = None if asked else "none"
+        self.title.value = "Choose another model here, and ask something above."
+        if asked:
+            self.title.value = f"{escape(answers.question.title)}: ranks that an image rose (▲) or fell (▼)"
+            self.left.show(answers.images, self.session.opened.gallery.options)
+            self.right.show(asked.images, self.other.opened.gallery.options)
+            for name, opened in zip(self.names, (self.session.opened, self.other.opened), strict=True):
+                name.value = escape(opened.choice.label)
+
+    def _change(self, answer: Answer) -> str:
+        """The badge of an image on the right, against its rank on the left."""
+        change = rank_change(self.session.answers, answer)
+        if change is None:
+            return "new"
+        return f"▲ {change}" if change > 0 else f"▼ {-change}" if change < 0 else "="

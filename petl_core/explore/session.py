@@ -1,0 +1,82 @@
+"""What all views share: the opened model, the question, its answers; and errors as one sentence."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from html import escape
+from pathlib import Path
+
+import ipywidgets as widgets
+import traitlets
+
+from petl_core.data import DataError
+from petl_core.explore.choices import Choice
+from petl_core.explore.opened import Opened, Places, Question, open_choice
+from petl_core.validation import ConfigError
+
+
+class Session(traitlets.HasTraits):
+    """A model to ask, and the last question to it; views observe its traits.
+
+    Args:
+        places: where things are.
+        choices: models to choose from.
+        cache: of opened models, for sessions to share; the same model is opened once.
+    """
+
+    choices: traitlets.List = traitlets.List(help="of Choice")
+    opened = traitlets.Any(allow_none=True, help="an Opened, or None before the first")
+    answers = traitlets.Any(allow_none=True, help="Answers of the opened model, or None before the first question")
+    message = traitlets.Unicode(help="what went wrong last, in one sentence; empty where nothing did")
+
+    def __init__(self, places: Places, choices: Sequence[Choice] = (), cache: dict | None = None):
+        super().__init__(choices=list(choices))
+        self.places = places
+        self.cache: dict[Path | Choice, Opened] = {} if cache is None else cache
+        self.bars = widgets.Output()  # where bars show while a model is opened
+
+    def open(self, choice: Choice) -> None:
+        """Open a model, and ask it the last question again."""
+        key: Path | Choice = choice.run.folder if choice.run else choice
+        if key not in self.cache:
+            with self.bars, self.telling():  # in this order: an Output keeps errors to itself
+                self.cache[key] = open_choice(choice, self.places)
+            self.bars.clear_output()
+            if key not in self.cache:
+                return
+        with self.telling():
+            question = self.answers.question if self.answers else None
+            with self.hold_trait_notifications():  # no view sees one model beside the answers of another
+                self.opened = self.cache[key]
+                self.answers = self.opened.ask(question) if question else None
+
+    def ask(self, question: Question) -> None:
+        """Ask the opened model."""
+        with self.telling():
+            if self.opened is None:
+                raise ConfigError("no model is open; choose one in the table")
+            self.answers = self.opened.ask(question)
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Whatever goes wrong within becomes the message: nobody sees a traceback in a widget."""
+        self.message = ""
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            self.message = str(error)
+        except Exception as error:  # of open_clip, a hub, a disk, a GPU
+            self.message = f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def message_line(session: Session) -> widgets.HTML:
+    """A line that shows the message of a session while there is one."""
+    line = widgets.HTML()
+    line.add_class("petl-message")
+
+    def show(_: object = None) -> None:
+        line.value = escape(session.message)
+        line.layout.display = None if session.message else "none"
+
+    session.observe(show, "message")
+    show()
+    return line

@@ -1,0 +1,57 @@
+"""Images as the browser takes them: small, and in the page itself; with a focus map over them where asked."""
+
+import base64
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from PIL import Image
+
+from petl_core.search import reading
+from petl_core.search.gallery import Hit
+from petl_core.search.options import IndexOptions
+from petl_core.search.tiles import Window
+
+SIDE = 176  # pixels, of a thumbnail's longer side
+LARGE = 384
+OPACITY = 0.55  # of a focus map, as in petl_core.plots.focus
+
+
+def thumbnail(hit: Hit, options: IndexOptions) -> str:
+    """What a hit shows, as a data URI.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return _thumbnail(hit.path, hit.window, options)
+
+
+def data_uri(picture: Image.Image, side: int = SIDE) -> str:
+    """An image at no more than ``side`` pixels, and no fewer than half of it, as ``data:image/jpeg;base64,...``."""
+    scale = min(1, side / max(picture.size)) if max(picture.size) > side / 2 else side / max(picture.size)
+    size = [max(1, round(scale * length)) for length in picture.size]
+    small = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BICUBIC)
+    buffer = BytesIO()
+    small.save(buffer, "JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def with_focus(picture: Image.Image, weights: np.ndarray) -> Image.Image:
+    """An image under the weights of one focus layer, (height, width) in 0..1: yellow passes, dark is held back.
+
+    The map covers the central square, which is what CLIP's preprocessing cuts out.
+    """
+    enlarged = picture.convert("RGB").resize([round(length * LARGE / min(picture.size)) for length in picture.size])
+    left, top = (enlarged.width - LARGE) // 2, (enlarged.height - LARGE) // 2
+    box = (left, top, left + LARGE, top + LARGE)
+    colours = mpl.colormaps["viridis"](weights, bytes=True)[..., :3]
+    layer = Image.fromarray(colours).resize((LARGE, LARGE), Image.Resampling.NEAREST)
+    enlarged.paste(Image.blend(enlarged.crop(box), layer, OPACITY), box)
+    return enlarged
+
+
+@lru_cache(maxsize=4096)
+def _thumbnail(path: Path, window: Window | None, options: IndexOptions) -> str:
+    return data_uri(reading.read_whole(path, options, window))

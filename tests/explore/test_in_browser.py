@@ -1,0 +1,220 @@
+"""JupyterLab as people use it: a headless Chromium opens ``make lab``, runs the notebook, and clicks through it."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from explored_runs import IMAGES
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
+from playwright.sync_api import Page, expect, sync_playwright
+
+from petl_core.explore.opened import Question
+from petl_core.paths import ROOT
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]  # as root there is no sandbox
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+PATIENCE = 300_000  # ms, for a machine that other work shares
+PER_PAGE = 4
+
+pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def lab(runs, tmp_path_factory) -> Iterator[str]:
+    """The address of a JupyterLab on the start page, and the notebook with the parameters of this test."""
+    root = tmp_path_factory.mktemp("lab")
+    (root / "notebooks").mkdir()
+    shutil.copy(ROOT / "notebooks" / "README.md", root / "notebooks")
+    notebook = load_notebook_node(str(ROOT / "notebooks" / "00_explore.ipynb"))
+    notebook = parameterize_notebook(notebook, {**runs, "k": PER_PAGE})
+    nbformat.write(notebook, root / "notebooks" / "00_explore.ipynb")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = f"--no-browser --port {port} --ServerApp.port_retries=0 --ServerApp.root_dir={root}"
+    options += " --IdentityProvider.token=test --LabApp.expose_app_in_browser=True"
+    command = ["make", "lab", f"BIN={Path(sys.executable).parent}", f"OPTIONS={options}"]
+    own = {f"JUPYTER_{name}_DIR": str(root / f".{name.lower()}") for name in ("CONFIG", "RUNTIME")}
+    log = root / "lab.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            command, cwd=ROOT, env=os.environ | own, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/api", server, log)
+        yield f"{address}/?token=test"
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)  # of this session: make, the server and its kernels
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(server.pid, signal.SIGKILL)
+            server.wait()
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    """Until a server answers."""
+    for _ in range(PATIENCE // 250):
+        assert server.poll() is None, log.read_text()
+        try:
+            urllib.request.urlopen(address).close()
+            return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.25)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def page(lab, tmp_path_factory) -> Iterator[Page]:
+    """The start page in a browser; anything that goes wrong in the page fails the test in the end."""
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(lab)
+        yield page
+        page.screenshot(path=tmp_path_factory.mktemp("browser") / "last.png")
+        browser.close()
+    assert not wrong
+
+
+def run_all_cells(page: Page) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_text("Run All Cells", exact=True).click()
+    page.wait_for_function(
+        """() => {
+            const cells = jupyterapp.shell.currentWidget.content.widgets.map((cell) => cell.model);
+            const code = cells.filter((cell) => cell.type === "code");
+            return code.every((cell) => cell.executionCount && cell.executionState === "idle");
+        }"""
+    )
+    outputs = "() => jupyterapp.shell.currentWidget.content.model.toJSON().cells.flatMap((cell) => cell.outputs || [])"
+    assert [output for output in page.evaluate(outputs) if output["output_type"] in ("error", "stream")] == []
+
+
+def go_to(page: Page, heading: str) -> None:
+    """Scroll to a section of the notebook."""
+    page.get_by_role("heading", name=heading).evaluate("heading => heading.scrollIntoView()")
+
+
+def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp_path):
+    def look(name: str) -> None:
+        page.screenshot(path=tmp_path / f"{name}.png")
+
+    # The start page is rendered, and leads to the notebook.
+    expect(page.get_by_role("heading", name="Start here")).to_be_visible()
+    look("1_start")
+    page.get_by_role("link", name="Explore", exact=True).click()
+    expect(page.get_by_role("heading", name="0 · Explore")).to_be_visible()
+    page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'")
+    run_all_cells(page)
+
+    # The run is chosen in the table.
+    go_to(page, "Choose a model")
+    page.get_by_role("row", name="Linear probe").click()
+    expect(page.get_by_text(re.compile(rf"Linear probe.* searches {IMAGES} distinct test images"))).to_be_visible()
+    look("2_choose")
+
+    # A sentence finds what the library finds.
+    go_to(page, "Search")
+    search = page.locator(".jp-OutputArea-output", has=page.get_by_placeholder("a sentence"))
+    cards, box = search.locator(".petl-card"), search.get_by_placeholder("a sentence")
+    text = opened.opened.captions.texts[5]
+    answers = opened.opened.ask(Question(text=text)).images
+    names = [re.compile("^" + re.escape(answer.hit.path.name)) for answer in answers]
+    box.fill(text)
+    box.press("Enter")
+    expect(search.get_by_text(f"“{text}” · scene: ")).to_be_visible()
+    expect(cards).to_have_count(PER_PAGE)
+    expect(cards.first).to_have_attribute("title", names[0])
+    expect(cards.first).to_contain_text(f"{answers[0].hit.score:.2f}")
+    assert cards.first.locator("img").evaluate("image => image.complete && image.naturalWidth") > 80
+    look("3_search")
+
+    # Pages go on.
+    search.locator("button:has(.fa-chevron-right)").click()
+    expect(search.get_by_text(f"{PER_PAGE + 1}–{2 * PER_PAGE} of {IMAGES}")).to_be_visible()
+    expect(cards.nth(1)).to_have_attribute("title", names[PER_PAGE + 1])
+
+    # An empty sentence is told of, and changes nothing.
+    box.fill("")
+    box.press("Enter")
+    expect(search.get_by_text("the query is empty; say what to look for")).to_be_visible()
+    expect(cards.nth(1)).to_have_attribute("title", names[PER_PAGE + 1])
+
+    # A click asks with the image, which comes first; its captions are listed.
+    cards.nth(1).click()
+    expect(search.get_by_text(f"images like {answers[PER_PAGE + 1].hit.path.name}")).to_be_visible()
+    expect(cards.first).to_have_attribute("title", names[PER_PAGE + 1])
+    expect(cards.first.locator(".petl-mark")).to_have_text("✓")
+    expect(search.locator(".petl-captions li")).to_have_count(10)
+    expect(search.get_by_label("Focus")).to_be_hidden()
+
+    # Another run answers the same; a Focus-Adapter shows where it looks.
+    go_to(page, "Choose a model")
+    page.get_by_role("row", name="Focus-Adapter").click()
+    expect(page.get_by_text(re.compile("Focus-Adapter.* searches"))).to_be_visible()
+    go_to(page, "Search")
+    expect(search.get_by_text(f"images like {answers[PER_PAGE + 1].hit.path.name}")).to_be_visible()
+    picture = search.get_by_alt_text("the image asked with")
+    plain = picture.get_attribute("src")
+    search.get_by_label("Focus").select_option("layer 1 of 2")
+    expect(picture).not_to_have_attribute("src", plain)
+    look("4_image")
+
+    # Two models stand side by side, every change of rank marked.
+    go_to(page, "Two models side by side")
+    page.get_by_label("Beside it").select_option(choice_named("zero_shot").label)
+    beside = page.locator(".jp-OutputArea-output", has=page.get_by_label("Beside it"))
+    expect(beside.locator(".petl-change")).to_have_count(9)
+    look("5_compare")
+
+    # On the map, a point shows its image, and a lasso gathers the points inside.
+    go_to(page, "The map")
+    points = page.locator(".scatterlayer .trace").first.locator("path.point")
+    expect(points).to_have_count(IMAGES)
+    boxes = [point.bounding_box() for point in points.all()]
+    centres = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
+    side = page.locator(".jp-OutputArea-output", has=page.locator(".js-plotly-plot"))
+    page.mouse.move(*centres[2])
+    hit = opened.opened.hit(2)
+    expect(side.get_by_text(hit.captions[0], exact=False)).to_be_visible()
+    leftmost = sorted(centres)[:3]
+    right = (leftmost[-1][0] + sorted(centres)[3][0]) / 2
+    plane = side.locator(".nsewdrag").bounding_box()
+    left, top, bottom = plane["x"] + 1, plane["y"] + 1, plane["y"] + plane["height"] - 1
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for corner in ((right, top), (right, bottom), (left, bottom), (left, top + 2)):
+        page.mouse.move(*corner, steps=4)
+    page.mouse.up()
+    expect(side.get_by_text("3 images inside the lasso")).to_be_visible()
+    gathered = {opened.opened.hit(centres.index(centre)).path.name for centre in leftmost}
+    expect(side.locator(".petl-card")).to_have_count(3)
+    titles = [card.get_attribute("title").splitlines()[0] for card in side.locator(".petl-card").all()]
+    assert set(titles) == gathered
+    look("6_map")
+
+    # What stays is there.
+    go_to(page, "What stays in the page")
+    expect(page.locator(".jp-NotebookPanel figure")).to_have_count(PER_PAGE)
+    look("7_stays")
