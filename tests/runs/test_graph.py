@@ -1,6 +1,8 @@
 """The graph of the study as Snakemake runs it: every run once, and a run that fails costs nothing but itself."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -50,6 +52,34 @@ def notebooks_with_dying_runs(folder):
     dying = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import dying_runs; batch._run = dying_runs.run"
     cell.source = f"{dying}\n{cell.source}"
     nbformat.write(notebook, path)
+
+
+def test_a_run_that_joins_is_trained_and_read_whatever_else_changed(tmp_path):
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    runs = [{"method": "linear_probe"}]
+    section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
+    section["notebooks"] = {"02_pretrain": None, "16_tuning": {"runs": runs}}
+
+    def planned():
+        """The rules that Snakemake would execute."""
+        (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
+        options = ["--cores", "1", "--configfile", str(tmp_path / "one.yaml"), "--config", "section=one"]
+        dry = snakemake(tmp_path, "--dry-run", *options)
+        assert dry.returncode == 0, dry.stderr
+        return set(re.findall(r"^(\w+) +\d+$", dry.stdout, flags=re.MULTILINE)) - {"total"}
+
+    # As if the section had been made: finished runs, executed notebooks, the report.
+    made = [f"runs/{name}/metrics.json" for name in study.read(section, "one").runs]
+    made += ["runs/notebooks/one/02_pretrain.ipynb", "runs/notebooks/one/16_tuning.ipynb", "figures/report.html"]
+    for file in made:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("made")
+    assert planned() == set()
+
+    later = (tmp_path / "figures" / "report.html").stat().st_mtime + 10
+    os.utime(tmp_path / "notebooks" / "02_pretrain.ipynb", (later, later))
+    runs.append({"method": "clip_adapter"})
+    assert planned() == {"notebook", "train", "report", "study"}
 
 
 def test_failing_runs_are_shown_and_stop_nothing(tmp_path):
