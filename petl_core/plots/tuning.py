@@ -1,7 +1,6 @@
 """Plot of settings compared on validation."""
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -34,7 +33,9 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
                 **marker_and_colour(i)
             )  # fmt: skip
         best = tried[tried["chosen"]]
-        axes.plot(best["learning_rate"], best["validation_mr"], "o", markersize=8, color="0.2", fillstyle="none")
+        ring = {"markersize": 8, "color": "0.2", "fillstyle": "none", "clip_on": False}
+        axes.plot(best["learning_rate"], best["validation_mr"], "o", **ring)
+        axes.margins(y=0.12)
         axes.set_title(method, fontsize=7)
         axes.set_xscale("log")
         axes.tick_params(labelsize=7)
@@ -42,9 +43,10 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
             axes.legend(fontsize=6, loc="lower center", handlelength=1.2)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    for axes in grid[-1]:
+    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:  # with nothing below
         axes.set_xlabel("learning rate", fontsize=7)
-    for axes in np.atleast_1d(grid[:, 0]):
+        axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
         axes.set_ylabel("validation mR (%)", fontsize=7)
     return figure
 
