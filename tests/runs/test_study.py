@@ -30,10 +30,10 @@ def test_every_parameter_is_declared(section):
         assert parameters.keys() <= study.declared_parameters(notebook).keys()
 
 
-@pytest.mark.parametrize("section", ["study", "full"])
-def test_every_method_is_compared(section):
+@pytest.mark.parametrize(("section", "notebook"), [("tuning", "16_tuning"), ("full", "04_benchmark")])
+def test_every_method_is_tuned_and_compared(section, notebook):
     asked = study.read(SECTIONS[section], section)
-    assert {asked.runs[name].method for name in asked.reads["04_benchmark"]} == METHODS.keys()
+    assert {asked.runs[name].method for name in asked.reads[notebook]} == METHODS.keys()
 
 
 def one(notebook: str, asked: object, **fields) -> dict:
