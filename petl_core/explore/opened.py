@@ -174,9 +174,8 @@ class Opened:
             return {place_of(question.hit)}, question.hit.scene
         key = caption_key(question.text)
         own = [hit for hit in hits if key and any(caption_key(caption) == key for caption in hit.captions)]
-        scenes = {hit.scene for hit in own}
-        scene = scenes.pop() if len(scenes) == 1 else None if own else scene_in(key, self.scenes)
-        return {place_of(hit) for hit in own}, scene
+        scenes = {hit.scene for hit in own} if own else {scene_in(key, self.scenes)}
+        return {place_of(hit) for hit in own}, scenes.pop() if len(scenes) == 1 else None
 
 
 def open_choice(choice: Choice, places: Places) -> Opened:
