@@ -45,7 +45,7 @@ paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsic
 plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
 	@$(BIN)/python -m petl_core plan $(SECTION) --cores $(CORES)
 
-section: install  ## run a section of your own in study.yaml: make section SECTION=mine
+section: install  ## run any section of study.yaml, one of your own among them: make section SECTION=mine
 	@$(STUDY) $(SECTION)
 
 redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study

@@ -6,7 +6,7 @@ import pytest
 
 from petl_core.paths import ROOT
 
-PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "figures/README.md"]
+PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "figures/README.md", "notebooks/README.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)?(?![\w])")
 

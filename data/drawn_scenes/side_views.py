@@ -19,8 +19,8 @@ def _wheels(*places: float, r: float = 0.1, ratio: float = 2.2) -> Parts:
     return [(disc(r, r * ratio, u, r * ratio, 12), TYRE) for u in places]
 
 
-def _windows(n: int, v0: float, v1: float, fill: Colour = GLASS, wide: float = 0.5) -> Parts:
-    return [(box(-0.44 + 0.88 * i / n, v0, -0.44 + 0.88 * (i + wide) / n, v1), fill) for i in range(n)]
+def _windows(n: int, v0: float, v1: float, wide: float = 0.5) -> Parts:
+    return [(box(-0.44 + 0.88 * i / n, v0, -0.44 + 0.88 * (i + wide) / n, v1), GLASS) for i in range(n)]
 
 
 def _building(windows: int, *top: Part) -> Parts:

@@ -9,7 +9,6 @@ from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
 from petl_core.evaluation.names import describe, method_title
-from petl_core.evaluation.queue_drift import queue_drift
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
 
@@ -63,10 +62,6 @@ class Ablation:
                 compared = block if i else [*block, *untrained]
                 pairs += [(group, block[0]) for group in compared]
         return comparison.differences_of_pairs(pairs)
-
-    def drift(self) -> pd.DataFrame:
-        """:func:`queue_drift` of all runs."""
-        return queue_drift(self.runs, self.factors)
 
     def caption(self, subject: str) -> str:
         """Of the table: what it is about, how its results came about, what varies beside the factors, what failed."""

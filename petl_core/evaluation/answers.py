@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from petl_core.evaluation.comparison import Names, signed, smallest_told
+from petl_core.evaluation.comparison import Names, counted, signed, smallest_told
 
 NAMED = 3  # differences that a sentence spells out; more are counted
 
@@ -36,7 +36,7 @@ def on_level(differences: pd.DataFrame, claim: str) -> str:
         else:
             levels.append("level within ±1 point" if row["equivalent"] is True else "not told from it")
     counts = [f"{levels.count(level)} {level}" for level in dict.fromkeys(levels)]
-    return f"{claim}: of {_counted(len(judged), 'variant')} here, {', '.join(counts)}."
+    return f"{claim}: of {counted(len(judged), 'variant')} here, {', '.join(counts)}."
 
 
 def _told_apart(judged: pd.DataFrame, names: Names) -> str:
@@ -44,9 +44,9 @@ def _told_apart(judged: pd.DataFrame, names: Names) -> str:
     told = judged[judged["distinguishable"].astype(bool)]
     seeds = judged["seeds"]
     of_seeds = f"{seeds.max()}" if seeds.min() == seeds.max() else f"{seeds.min()} to {seeds.max()}"
-    counted = f"{len(told)} of {_counted(len(judged), 'pair')} with {of_seeds} seeds in common"
+    how_many = f"{len(told)} of {counted(len(judged), 'pair')} with {of_seeds} seeds in common"
     if told.empty:
-        return f"{counted} can be told apart at the 5% level."
+        return f"{how_many} can be told apart at the 5% level."
     largest = told.reindex(told["difference"].abs().sort_values(ascending=False, kind="stable").index)[:NAMED]
     shown = [
         f"{names[row['key']]} is {'above' if row['difference'] > 0 else 'below'} {names[row['reference']]} by "
@@ -54,7 +54,7 @@ def _told_apart(judged: pd.DataFrame, names: Names) -> str:
         for row in largest.to_dict("records")
     ]
     which = "" if len(told) <= NAMED else ", the largest differences being"
-    return f"{counted} can be told apart at the 5% level{which or ':'} {'; '.join(shown)}."
+    return f"{how_many} can be told apart at the 5% level{which or ':'} {'; '.join(shown)}."
 
 
 def _alike(judged: pd.DataFrame) -> str:
@@ -84,7 +84,3 @@ def _on_claim(judged: pd.DataFrame, claim: str) -> str:
 
 def _is(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -15,8 +15,10 @@ PART_NAMES: dict[tuple[str, ...], str] = {
     **CONTROLS,
     FOCUS_ALONE: "Focus-Adapter",
     RECYCLED: "+ recycled negatives",
+    ("focus", "slow_queue"): "+ recycled negatives, slow keys",
     ("focus", "scene_labels"): "+ scene labels",
     ("focus", "queue", "scene_labels"): "+ both",
+    ("focus", "slow_queue", "scene_labels"): "+ both, slow keys",
 }
 
 
@@ -28,5 +30,9 @@ def added_parts(run: Run) -> tuple[str, ...]:
     attention = config.method_options.get("attention", "focus")
     if attention != "focus":
         return (attention,)
-    added = {"queue": config.queue_size > 0, "scene_labels": config.scene_probability > 0}
-    return ("focus", *(part for part, is_added in added.items() if is_added))
+    parts = [*FOCUS_ALONE]
+    if config.queue_size:
+        parts.append("slow_queue" if config.queue_keys == "ema" else "queue")
+    if config.scene_probability:
+        parts.append("scene_labels")
+    return tuple(parts)

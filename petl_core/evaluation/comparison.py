@@ -114,7 +114,7 @@ def not_distinguishable(differences: pd.DataFrame, names: Names) -> str:
     if len(judged):
         parts.append(_pairs_alike(judged, names))
     if of_one_seed:
-        parts.append(f"No verdict on {_counted(of_one_seed)} with one seed in common.")
+        parts.append(f"No verdict on {counted(of_one_seed, 'pair')} with one seed in common.")
     return " ".join(parts) or "No two rows could be compared."
 
 
@@ -182,18 +182,19 @@ def _shown_p(p: float) -> str:
     return f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
-def _counted(pairs: int) -> str:
-    return "1 pair" if pairs == 1 else f"{pairs} pairs"
+def counted(count: int, noun: str) -> str:
+    """A count in words, as in "1 pair" and "2 pairs"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _pairs_alike(judged: pd.DataFrame, names: Names) -> str:
     """Which of the pairs with a verdict are not told apart."""
-    how = f"({SIGNIFICANCE:.0%} level, adjusted by Holm for {_counted(len(judged))})"
+    how = f"({SIGNIFICANCE:.0%} level, adjusted by Holm for {counted(len(judged), 'pair')})"
     pairs = judged[~judged["distinguishable"].astype(bool)]
     if pairs.empty:
         return f"Every pair judged is distinguishable {how}."
     if len(pairs) > NAMED:
-        return f"Not distinguishable: {len(pairs)} of {_counted(len(judged))} {how}."
+        return f"Not distinguishable: {len(pairs)} of {counted(len(judged), 'pair')} {how}."
     alike: dict[Key, list[Key]] = {}  # reference -> groups
     for row in pairs.to_dict("records"):
         alike.setdefault(row["reference"], []).append(row["key"])

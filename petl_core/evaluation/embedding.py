@@ -7,21 +7,18 @@ from petl_core.runs.folder import Run
 from petl_core.training import encoding
 
 
-def embed_test_split(
-    run: Run, dataset: RetrievalData, data_root: str, device: str = "auto", progress: bool = True
-) -> Space:
+def embed_test_split(run: Run, dataset: RetrievalData, data_root: str, progress: bool = True) -> Space:
     """Embed the test images and captions of a data set.
 
     Args:
         run: a finished one.
         dataset: the one that the run was tested on.
         data_root: folder of the data sets.
-        device: "cpu", "cuda", "cuda:1", or "auto".
         progress: show bars on stderr.
 
     Returns:
         Normalised embeddings, images (N, d) and texts (M, d).
     """
-    model = load_model(run, data_root, device)
+    model = load_model(run, data_root)
     prepared = encoding.prepare(dataset.test, model.backbone, progress)
     return Space(*encoding.embed(model, prepared, progress))

@@ -19,7 +19,8 @@ from petl_core.data import read_image
 from petl_core.retrieval.ranks import KS
 from petl_core.runs.folder import Run
 
-CAPTIONS = "target_captions.csv"
+# Of a drawn data set's folder: the box of each small target, and captions that speak of them alone.
+TARGETS, CAPTIONS = "targets.csv", "target_captions.csv"
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image file
 
@@ -27,7 +28,7 @@ Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image
 def target_boxes(folder: str | Path) -> dict[str, list[Box]]:
     """Boxes of the small targets by image file name, from the ``targets.csv`` of a drawn data set's folder."""
     boxes: dict[str, list[Box]] = {}
-    for row in _rows(Path(folder) / "targets.csv"):
+    for row in _rows(Path(folder) / TARGETS):
         box = float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])
         boxes.setdefault(row["filename"], []).append(box)
     return boxes
@@ -50,7 +51,7 @@ def target_queries(folder: str | Path, images: Sequence[Path]) -> TargetQueries:
     folder = Path(folder)
     described = {(row["noun"], row["colour"], int(row["count"])): row["caption"] for row in _rows(folder / CAPTIONS)}
     shown: dict[str, set[tuple[str, str, int]]] = {}
-    counts = Counter((row["filename"], row["noun"], row["colour"]) for row in _rows(folder / "targets.csv"))
+    counts = Counter((row["filename"], row["noun"], row["colour"]) for row in _rows(folder / TARGETS))
     for (name, noun, colour), count in counts.items():
         shown.setdefault(name, set()).add((noun, colour, count))
     relevant = [[target in shown.get(Path(path).name, ()) for path in images] for target in described]

@@ -10,7 +10,6 @@ from petl_core import retrieval
 from petl_core.data import Split, caption_key
 from petl_core.evaluation.embedding_space import Space
 
-KINDS = ("own", "same words", "same scene", "other")  # of answers to a query; the first two are equivalent
 OUTCOMES = ("found by both", "fixed", "broken", "missed by both", "tied")
 
 
@@ -64,7 +63,7 @@ def outcomes(before: retrieval.Ranking, after: retrieval.Ranking, k: int) -> np.
 
 
 def kind_of_image(split: Split, caption: int, image: int) -> str:
-    """What an image is to a caption: one of ``KINDS``."""
+    """What an image is to a caption: "own", "same words" (no worse an answer), "same scene" or "other"."""
     own = split.image_of[caption]
     if image == own:
         return "own"

@@ -16,10 +16,9 @@ class ModelChooser(widgets.VBox):
 
     Args:
         session: that is to open the model.
-        first: the row to open at once.
     """
 
-    def __init__(self, session: Session, first: int = 0):
+    def __init__(self, session: Session):
         self.session = session
         self.table = Table(columns=list(COLUMNS), rows=self._rows(), numeric=NUMERIC)
         self.table.observe(lambda change: self._open(change["new"]), "selected")
@@ -35,7 +34,7 @@ class ModelChooser(widgets.VBox):
         self.told.add_class("petl-told")
         line = widgets.HBox([self.name, self.add])
         super().__init__([self.table, line, session.bars, message_line(session), self.told])
-        self.table.selected = first
+        self.table.selected = 0  # opens it
 
     def _rows(self) -> list[list[str]]:
         return [list(choice.row) for choice in self.session.choices]

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from petl_core.adapters.focus import FocusAdapter, focus_maps
-from petl_core.data import DataError, caption_key, default_data
+from petl_core.data import DataError, caption_key, default_data, scene_labels
 from petl_core.evaluation.embedding_space import project_umap
 from petl_core.explore.choices import Choice
 from petl_core.runs import experiment
@@ -174,9 +174,8 @@ class Opened:
             return {place_of(question.hit)}, question.hit.scene
         key = caption_key(question.text)
         own = [hit for hit in hits if key and any(caption_key(caption) == key for caption in hit.captions)]
-        scenes = {hit.scene for hit in own}
-        scene = scenes.pop() if len(scenes) == 1 else None if own else scene_in(key, self.scenes)
-        return {place_of(hit) for hit in own}, scene
+        scenes = {hit.scene for hit in own} if own else {scene_in(key, self.scenes)}
+        return {place_of(hit) for hit in own}, scenes.pop() if len(scenes) == 1 else None
 
 
 def open_choice(choice: Choice, places: Places) -> Opened:
@@ -195,7 +194,7 @@ def open_choice(choice: Choice, places: Places) -> Opened:
         return Opened(choice, gallery, Captions((), np.empty((0, 0), dtype=np.float32)))
     split = default_data.load_or_draw(choice.dataset, places.data_root).test
     gallery = Gallery.of_split(split, model, places.progress)
-    scenes = tuple(sorted({scene for scene in split.scenes if scene}))
+    scenes = tuple(scene_labels.scene_classes(split))
     return Opened(choice, gallery, Captions.of(split.captions, model, places.progress), scenes)
 
 

@@ -70,12 +70,15 @@ def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
     if not re.fullmatch(r"[\w-]+", asked.dataset):
         raise ConfigError(f"data set {asked.dataset!r}: give its name, and its folder's place by --data-root")
     by_itself = "" if "/" in asked.backbone else TAG
+    gpus = asked.gpus
+    if gpus is None:
+        gpus = 1 if asked.cluster else _gpus_here()
     settings = {
         "dataset": asked.dataset,
         "backbone": asked.backbone,
         "pretrained": by_itself if asked.pretrained is None else asked.pretrained,
         "figures": asked.figures or f"figures/paper/{asked.dataset}",
-        "gpus": asked.gpus if asked.gpus is not None else 1 if asked.cluster else _gpus_here(),
+        "gpus": gpus,
         "runs_per_job": 1 if asked.cluster else 0,
     }
     places = {"data_root": asked.data_root, "runs_root": asked.runs_root}

@@ -79,36 +79,33 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric:
     return figure
 
 
-def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, panels: str = "", metric: str = "mr") -> Figure:
+def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, metric: str = "mr") -> Figure:
     """A metric with intervals against one or more columns, log axes; groups without a value are lines for reference.
 
     Args:
         ablation: what to show.
         x: columns of its table to plot against, a panel each, with their labels and units.
         hue: factor whose values are lines of their own.
-        panels: a factor with a panel for each of its values; groups without one are in every panel.
         metric: a key of ``METRICS``.
     """
     table = ablation.table
-    parts = [(column, heading, part) for column in x for heading, part in _by_panel(ablation, panels)]
-    width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
-    figure, grid = plt.subplots(1, len(parts), sharey=True, figsize=(width, 2.6))
+    width = ONE_COLUMN if len(x) == 1 else TWO_COLUMNS
+    figure, grid = plt.subplots(1, len(x), sharey=True, figsize=(width, 2.6))
     hue_values = levels(table[hue])
-    for axes, (column, heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
+    for axes, (column, label) in zip(np.atleast_1d(grid), x.items(), strict=True):
         axes.set_xscale("log")
         for i, value in enumerate(hue_values):
-            points = part[equals(part[hue], value) & part[column].notna()].sort_values(column)
+            points = table[equals(table[hue], value) & table[column].notna()].sort_values(column)
             aside = STEP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
             axes.errorbar(
                 points[column].astype(float), points[metric], whiskers(points, metric),
                 linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=aside),
                 label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
-        axes.set(xlabel=x[column], ylim=_limits(table, metric))
-        _draw_references(ablation, part[part[hue].isna()], metric, (axes.axhline, axes.axhspan))
+        axes.set(xlabel=label, ylim=_limits(table, metric))
+        _draw_references(ablation, table[table[hue].isna()], metric, (axes.axhline, axes.axhspan))
         _draw_single_points(axes.yaxis)
         set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
-        axes.set_title(heading, fontsize=7)
     np.atleast_1d(grid)[0].set_ylabel(f"test {METRICS[metric]} (%)")
     legend_above(figure, title_with_unit(hue))
     return figure

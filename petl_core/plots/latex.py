@@ -72,7 +72,8 @@ def latex_table(cells: pd.DataFrame, caption: str, name: str, bold: pd.DataFrame
     """
     layout = next((layout for layout in LAYOUTS if width(cells, layout) <= layout.inches), LAYOUTS[-1])
     is_number = [all(NUMBER.match(cell) or not cell.strip("–") for cell in cells[column]) for column in cells]
-    sides = ["l" if not number else "c" if layout.letters else "r" for number in is_number]
+    number_side = "c" if layout.letters else "r"  # centred above its interval
+    sides = [number_side if number else "l" for number in is_number]
     header = [_cell(layout.header(title, cells[title]), side, False) for title, side in zip(cells, sides, strict=True)]
     rows = [
         [_cell(layout.lines(cell), side, is_bold) for cell, side, is_bold in zip(*row, strict=True)]

@@ -1,5 +1,6 @@
 """Image-text retrieval: what is similar, how it ranks, and how sure that is.
 
+    checks       numbers that are there, finite and of the expected shape
     scores       cosine similarities, which caption belongs to which image, top-k search
     ranks        tie-exact ranks, recalls, and the table of hits that each image brings
     intervals    bootstrap intervals and paired differences of such tables, over images

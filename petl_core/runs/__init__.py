@@ -4,7 +4,10 @@ folder       what a run leaves on disk, and the schema of its metrics; without t
 experiment   ``run(RunConfig)``: train, choose on validation, test once
 testing, scene_tests   the one look at the test split; what it may know of scene labels
 collecting   many runs, and why some are missing
+batch        many runs side by side, a process each
 study        a section of study.yaml as notebooks and runs; without torch
+tuned        settings that one section chose and others take
+graph        a section made by Snakemake
 progress     what is left of a section, one line at a time
 provenance   versions, revision, machine, digests of inputs
 """

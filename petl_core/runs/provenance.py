@@ -26,7 +26,8 @@ def digests(dataset: RetrievalData, weights: str, pretrained: str) -> dict[str, 
 def weights_digest(name: str, pretrained: str) -> str:
     """Content of local weights; the name and tag of published ones, which do not change."""
     folder = resolve(name.removeprefix("local-dir:"))
-    files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else [resolve(pretrained)] if pretrained else []
+    weights_file = [resolve(pretrained)] if pretrained else []
+    files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else weights_file
     if not all(file.is_file() for file in files) or not files:
         return f"{name} {pretrained}".strip()
     return sha256_of_all(files)[:16]

@@ -8,22 +8,19 @@
 A path that is relative starts at the project's root.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from PIL import Image
 
 from petl_core.adapters import AdaptedCLIP
-from petl_core.data import Split, default_data
+from petl_core.data import Split
 from petl_core.paths import resolve
-from petl_core.runs import experiment
-from petl_core.runs.folder import Run
 from petl_core.search import models, reading
 from petl_core.search.exact import nearest
 from petl_core.search.index import Index, index
@@ -86,12 +83,6 @@ class Gallery:
         embeddings = encoding.embed_images(model, prepared, rows, progress).numpy()
         return cls(model, embeddings, _SplitHits(split, prepared.pixels_of.numpy()), encoded=len(rows))
 
-    @classmethod
-    def of_run(cls, run: Run, data_root: str | Path = "data", device: str = "auto", progress: bool = True) -> "Gallery":
-        """The test images of a finished run, searched by its model."""
-        dataset = default_data.load_or_draw(run.config.dataset, data_root)
-        return cls.of_split(dataset.test, experiment.load_model(run, data_root, device), progress)
-
     def search_text(self, query: str, k: int = 10) -> list[Hit]:
         """The k best images, or windows, for a text, best first.
 
@@ -126,11 +117,6 @@ class Gallery:
     def picture(self, hit: Hit) -> Image.Image:
         """What a hit shows, as RGB."""
         return reading.read_whole(hit.path, self.options, hit.window)
-
-
-def as_frame(hits: Sequence[Hit]) -> pd.DataFrame:
-    """A row a hit, a column a field."""
-    return pd.DataFrame(hits, columns=Hit._fields)
 
 
 class _FolderHits:

@@ -2,6 +2,7 @@
 
 encoding      a split as tensors, and the encoders that read it
 cache         arrays on disk, named by their inputs: pixels decoded once, features of frozen towers computed once
+inputs        what of a split comes from the cache
 state         everything that training changes, and its checkpoint
 epoch         batches, the loss of one, an epoch
 scenes        batches balanced by scene, and a cross-entropy over scene labels

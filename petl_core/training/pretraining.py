@@ -26,11 +26,10 @@ from petl_core.adapters import AdaptedCLIP, attach
 from petl_core.data import RetrievalData
 from petl_core.files import read_json, write_atomically, write_json
 from petl_core.training.encoding import PreparedSplit, embed, prepare
-from petl_core.training.epoch import in_batches, one_caption_an_image
+from petl_core.training.epoch import LARGEST_LOGIT_SCALE, in_batches, one_caption_an_image
 from petl_core.validation import ConfigError
 
 SHARDS = 4  # of a batch of images; its captions, which are cheaper, are one more
-LARGEST_SCALE = 100  # of the logits, as CLIP clamps it
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class _Trainer:
 
         # The loss of the whole batch, and its gradient at every embedding and at the temperature.
         leaves = [shard.detach().requires_grad_() for shard in (*image_shards, texts)]
-        temperature = 1 / self.model.clip.logit_scale.exp().clamp(max=LARGEST_SCALE)
+        temperature = 1 / self.model.clip.logit_scale.exp().clamp(max=LARGEST_LOGIT_SCALE)
         loss = losses.infonce(torch.cat(leaves[:-1]), leaves[-1], temperature=temperature)
         scale = self.model.clip.logit_scale
         *at_embeddings, at_scale = torch.autograd.grad(loss, [*leaves, scale])

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from fake_runs import add_drift, fake_queues, fake_run
+from fake_runs import fake_queues, fake_run
 
 from petl_core.config import RunConfig
 from petl_core.evaluation.ablation import Ablation
@@ -155,16 +155,6 @@ def test_where_nothing_was_trained_there_are_no_differences(tmp_path):
     frame = ablation.differences()
     assert frame.empty and ablation.readable_differences(frame).empty
     assert ablation.differences_caption("to the first", frame).endswith(f"No two rows could be compared. {ON}")
-
-
-def test_drift_keeps_runs_and_factors_apart(queue_runs):
-    for run in queue_runs[3:]:
-        add_drift(run)
-    frame = Ablation(queue_runs, QUEUE).drift()
-    assert frame["key"].nunique() == 4 and len(frame) == 4 * 2 * 2 * 3  # epochs, modalities, ages
-    assert set(frame["epoch"]) == {1, 2} and set(frame["queue_warmup"]) == {0, 8}
-    without = Ablation(queue_runs[:3], QUEUE).drift()
-    assert without.empty and set(without) == set(frame)
 
 
 def test_a_learned_temperature_is_compared_with_fixed_ones_and_not_chosen_among_them(tmp_path):

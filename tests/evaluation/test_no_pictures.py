@@ -1,12 +1,13 @@
-"""Numbers do not import pictures, and torch only where a model is run."""
+"""Numbers do not import pictures, and neither imports torch but where a model is run."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-import petl_core.evaluation
+import petl_core
 
-MODULES = {path.stem for path in Path(petl_core.evaluation.__file__).parent.glob("[!_]*.py")}
+ROOMS = Path(petl_core.__file__).parent
+NUMBERS, PLOTS = ({path.stem for path in (ROOMS / room).glob("[!_]*.py")} for room in ("evaluation", "plots"))
 RUN_A_MODEL = {"efficiency", "embedding", "kept_bytes", "queue_cost"}
 
 
@@ -23,10 +24,15 @@ for module in {modules}:
 
 
 def test_numbers_are_imported_without_plots_or_torch():
-    modules = ["petl_core.data.audit", *(f"petl_core.evaluation.{name}" for name in sorted(MODULES - RUN_A_MODEL))]
+    modules = ["petl_core.data.audit", *(f"petl_core.evaluation.{name}" for name in sorted(NUMBERS - RUN_A_MODEL))]
     assert imported_with(modules, ("matplotlib", "seaborn", "umap", "sklearn", "torch", "open_clip")) == ""
 
 
 def test_measurements_are_imported_without_plots():
     modules = [f"petl_core.evaluation.{name}" for name in sorted(RUN_A_MODEL)]
     assert imported_with(modules, ("matplotlib", "seaborn", "umap", "sklearn")) == ""
+
+
+def test_finished_runs_are_read_and_plotted_without_torch():
+    modules = ["petl_core.runs.collecting", *(f"petl_core.plots.{name}" for name in sorted(PLOTS))]
+    assert imported_with(modules, ("torch", "torchvision", "open_clip", "transformers")) == ""

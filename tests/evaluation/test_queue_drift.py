@@ -28,7 +28,8 @@ def test_every_epoch_modality_and_age_is_a_row(runs):
     assert len(frame) == 6 * 2 * 2 * 3 and frame["key"].nunique() == 6
     assert frame.groupby("queue_size").size().to_dict() == {16: 12, 64: 60}
     assert sorted(set(zip(frame["age_from"], frame["age_to"], strict=True))) == [(1, 1), (2, 3), (4, 7)]
-    assert queue_drift(runs[-1:], ["queue_size"]).empty
+    without = queue_drift(runs[-1:], ["queue_size"])
+    assert without.empty and list(without) == list(frame)
 
 
 def test_keys_are_compared_in_the_largest_queue_as_it_comes_beside_one_that_is_only_watched(runs):

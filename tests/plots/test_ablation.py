@@ -122,7 +122,7 @@ def test_tests_with_scene_classes_are_rows_that_fit_one_column(tmp_path):
 
 def test_without_a_finished_queue_references_are_left(queue_runs):
     ablation = Ablation(queue_runs[:3], QUEUE)
-    figure = plot_lines(ablation, {"queue_size": "entries"}, hue="queue_warmup", panels="queue_warmup")
+    figure = plot_lines(ablation, {"queue_size": "entries"}, hue="queue_warmup")
     assert legend(figure) == ["Zero-shot CLIP", "queue size 0"]
     figure.draw_without_rendering()
     plot_rows(ablation, "queue_warmup", "queue_size").draw_without_rendering()

@@ -13,9 +13,8 @@ from petl_core.adapters import attach
 from petl_core.config import RunConfig
 from petl_core.data import DataError, Split, default_data
 from petl_core.runs import experiment
-from petl_core.search.gallery import Gallery, as_frame
+from petl_core.search.gallery import Gallery
 from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window
 from petl_core.training import encoding
 from petl_core.validation import ConfigError
 
@@ -66,12 +65,6 @@ def test_a_window_of_an_image_finds_itself(gallery):
     )
 
 
-def test_hits_are_rows_of_a_frame(gallery):
-    frame = as_frame(gallery.search_text("a pond", 3))
-    assert list(frame) == ["path", "score", "window", "lon", "lat", "scene", "captions"]
-    assert len(frame) == 3 and isinstance(frame.loc[0, "window"], Window)
-
-
 @pytest.mark.parametrize(
     ("query", "k", "message"), [(" ", 3, "the query is empty"), ("a", 0, "k = 0 must be at least 1")]
 )
@@ -99,8 +92,8 @@ def test_a_split_knows_scenes_and_captions(tmp_path, model):
 def test_a_finished_run_is_searched_as_it_was_tested(tmp_path, monkeypatch):
     places = small_world(tmp_path, monkeypatch)
     run = experiment.run(RunConfig(dataset="scenes-mini", backbone="mini", method="linear_probe", epochs=1), **places)
-    gallery = Gallery.of_run(run, places["data_root"], progress=False)
     split = default_data.load_or_draw("scenes-mini", places["data_root"]).test
+    gallery = Gallery.of_split(split, experiment.load_model(run, places["data_root"]), progress=False)
     found = [{hit.path for hit in gallery.search_text(caption, 5)} for caption in split.captions]
     hits = [split.images[image] in paths for image, paths in zip(split.image_of, found, strict=True)]
     assert 100 * np.mean(hits) == pytest.approx(run.metrics["scores"]["strict"]["t2i_r5"])
