@@ -28,14 +28,13 @@ install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with th
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/study/
 	@$(STUDY) study
 
-ablations: install  ## run the ablations of MRS-Adapter and of training data at five seeds
+ablations: install  ## run the ablations of MRS-Adapter, HMMC and training data at five seeds
 	@$(STUDY) ablations
 
 full: install  ## tune every method, then run all of them and the ablations at five seeds
 	@$(STUDY) tuning
 	@$(STUDY) full
 	@$(STUDY) cmer
-	@$(STUDY) hmmc
 	@$(STUDY) ablations
 
 paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsicd, ucm); OPTIONS=--dry-run only checks
