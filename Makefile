@@ -28,7 +28,7 @@ install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with th
 study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/study/
 	@$(STUDY) study
 
-ablations: install  ## run the ablations of MRS-Adapter, HMMC and training data at five seeds
+ablations: install  ## run the ablations: HMMC, queue, bottleneck, training data, at five seeds
 	@$(STUDY) ablations
 
 full: install  ## tune every method, then run all of them and the ablations at five seeds
