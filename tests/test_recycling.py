@@ -8,21 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn.functional import normalize
+from queued_pairs import WIDTH, dot, oldest_first, pairs_of
 
-from petl_core import losses, recycling
-from petl_core.recycling import DIRECTIONS, Pairs, Queue, SlowCopy, drift
+from petl_core import losses
+from petl_core.recycling import DIRECTIONS, Queue
 
-WIDTH = 4
 CONTRASTS = [losses.infonce_to_queue, losses.triplet_to_queue]
-
-
-def pairs_of(size, seed, ids=6):
-    """A batch; few ids, so that they repeat."""
-    generator = torch.Generator().manual_seed(seed)
-    images, texts = (normalize(torch.randn(size, WIDTH, generator=generator), dim=-1) for _ in range(2))
-    return Pairs(images, texts, *(torch.randint(ids, (size,), generator=generator) for _ in range(2)))
 
 
 def with_gradients(batch):
@@ -40,17 +31,6 @@ def filled(size, batches, **settings):
         queue.enqueue(batch)
         naive.extend((*row, step) for row in rows_of(batch))
     return queue, naive
-
-
-def oldest_first(queue):
-    """The queue's entries in the form and order of the naive one."""
-    start = queue.stored % queue.size if len(queue) == queue.size else 0
-    columns = (queue.images, queue.texts, queue.image_ids, queue.caption_ids, queue.stored_at)
-    return list(zip(*(column[: len(queue)].roll(-start, 0).tolist() for column in columns), strict=True))
-
-
-def dot(a, b):
-    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def loss_by_loops(queue, naive, batch, keys, contrast):
@@ -268,111 +248,3 @@ def test_lower_precision_is_stored_and_compared_as_float32():
     other = lower(pairs_of(4, 2, ids=1000))
     loss = queue.loss(other, other)
     assert queue.images.dtype == loss.dtype == torch.float32
-
-
-# The slow copy
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.floats(0.01, 0.99), st.lists(st.floats(-3, 3), min_size=1, max_size=6))
-def test_a_slow_copy_is_the_moving_average_of_what_it_follows(momentum, values):
-    weight = nn.Parameter(torch.zeros(3))
-    slow, expected = SlowCopy({"w": weight}, momentum), 0.0
-    for value in values:
-        with torch.no_grad():
-            weight.fill_(value)
-        slow.update()
-        expected = momentum * expected + (1 - momentum) * value
-    assert slow.weights["w"].tolist() == pytest.approx([expected] * 3, abs=1e-5)
-    assert weight.tolist() == pytest.approx([values[-1]] * 3)
-
-
-def test_a_slow_copy_takes_the_place_of_the_weights_and_gives_it_back():
-    layer = nn.Linear(3, 2)
-    start = layer.weight.detach().clone()
-    slow = SlowCopy(dict(layer.named_parameters()), 0.9)
-    with torch.no_grad():
-        layer.weight.add_(1)
-    with pytest.raises(ZeroDivisionError), slow.in_place():
-        assert torch.equal(layer.weight, start)
-        raise ZeroDivisionError
-    assert torch.equal(layer.weight, start + 1)
-    assert torch.equal(slow.weights["weight"], start)
-
-
-def test_a_graph_made_outside_is_not_disturbed_by_the_slow_copy():
-    gradients = []
-    for exchanged in (False, True):
-        torch.manual_seed(0)
-        model = nn.Sequential(nn.Linear(3, 5), nn.GELU(), nn.Linear(5, 2))
-        slow = SlowCopy(dict(model.named_parameters()), 0.5)
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.mul_(3)
-        loss = model(torch.ones(4, 3)).square().sum()
-        if exchanged:
-            with slow.in_place(), torch.no_grad():
-                model(torch.ones(4, 3))
-        loss.backward()
-        gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
-    assert torch.equal(*gradients)
-
-
-# Drift
-
-
-def trained_with(world, steps, size=40):
-    """A queue filled from ``world``, embeddings by id that move a little at each step, and the final ones."""
-    queue = Queue(size, WIDTH)
-    images, texts = world.images, world.texts
-    generator = torch.Generator().manual_seed(5)
-    for step in range(steps):
-        ids = torch.randint(len(images), (7,), generator=generator)
-        moved = normalize(images + 0.1 * step * torch.ones(WIDTH), dim=-1)
-        queue.enqueue(Pairs(moved[ids], texts[ids], ids, ids))
-    return queue, moved, texts
-
-
-def test_drift_is_one_for_an_unchanged_encoder_and_grows_with_age_for_a_changing_one():
-    queue, images, texts = trained_with(pairs_of(30, 3), steps=9)
-    table = drift(queue, lambda ids: images[ids], lambda ids: texts[ids])
-    assert table.columns.tolist() == recycling.DRIFT_COLUMNS
-    text, image = (table[table["modality"] == name] for name in ("text", "image"))
-    assert text["cosine"].to_numpy() == pytest.approx(1)
-    assert image["cosine"].is_monotonic_decreasing
-    assert image["cosine"].iloc[-1] < 0.98
-    for half in (text, image):
-        assert half["age_from"].tolist() == [1, 2, 4]
-        assert half["age_to"].tolist() == [1, 3, 7]
-        assert half["count"].tolist() == [7, 14, 19]  # 40 entries are 5 batches of 7, and 5 pairs of a sixth
-
-
-def test_drift_encodes_each_distinct_id_once_and_no_more_entries_than_asked():
-    queue, images, texts = trained_with(pairs_of(6, 3), steps=9)
-    asked = []
-
-    def encode(ids):
-        asked.append(ids)
-        return images[ids]
-
-    table = drift(queue, encode, lambda ids: texts[ids], limit=10)
-    assert len(asked) == 1 and len(asked[0].unique()) == len(asked[0]) <= 6
-    assert table.groupby("modality")["count"].sum().tolist() == [10, 10]
-    assert table["age_from"].tolist() == [1, 2, 4] * 2
-
-
-def test_drift_matches_a_loop_over_the_entries():
-    queue, images, _ = trained_with(pairs_of(30, 3), steps=4, size=20)
-    table = drift(queue, lambda ids: images[ids], lambda ids: images[ids])
-    for row in table[table["modality"] == "image"].itertuples():
-        cosines = [
-            dot(stored, images[i].tolist())
-            for stored, _, i, _, stored_at in oldest_first(queue)
-            if row.age_from <= queue.steps - stored_at <= row.age_to
-        ]
-        assert (len(cosines), sum(cosines) / len(cosines)) == (row.count, pytest.approx(row.cosine, abs=1e-6))
-
-
-def test_an_empty_queue_has_no_drift():
-    table = drift(Queue(3, WIDTH), pytest.fail, pytest.fail)
-    assert table.empty and table.columns.tolist() == recycling.DRIFT_COLUMNS
