@@ -11,6 +11,7 @@ from scipy.optimize import isotonic_regression
 from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look
 
 LINE_HEIGHT = 0.115  # inches that a label takes
+POWERS_FROM = 1000  # larger values are labelled by their power of ten
 CLEAR, MOST = 4, 7  # points: between the middles of two markers; as far as one is moved aside for that
 
 
@@ -103,19 +104,23 @@ def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
 
 
 def _ticks(smallest: float, largest: float) -> list[float]:
-    """At least three round values in a range, powers of ten before their multiples; its ends where it has none."""
+    """Round values in a range, powers of ten before their multiples; its ends where it has none.
+
+    At least three, or two where labels are wide.
+    """
+    enough = 2 if smallest >= POWERS_FROM else 3
     powers = range(int(np.floor(np.log10(smallest))), int(np.ceil(np.log10(largest))) + 1)
     within: list[float] = []
     for multiples in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
         within = [m * 10.0**power for power in powers for m in multiples if smallest <= m * 10.0**power <= largest]
-        if len(within) > 2:
+        if len(within) >= enough:
             break
     return within or sorted({smallest, largest})
 
 
 def _tick_label(value: float) -> str:
     """Large numbers by their power of ten."""
-    if value < 1000:
+    if value < POWERS_FROM:
         return f"{value:.3g}"
     digits, power = f"{value:.2e}".split("e")
     factor = "" if float(digits) == 1 else rf"{float(digits):g}\cdot"
