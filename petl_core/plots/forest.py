@@ -26,7 +26,7 @@ LOOKS = {  # by verdict
 
 
 def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
-    """Differences in mR with 95 % intervals, in the order of the table, below the reference of each.
+    """Differences in mR with 95 % intervals, below the reference of each, otherwise in the order of the table.
 
     Markers of distinguishable pairs are filled; the band holds what is equivalent. Pairs without a common seed are left
     out.
@@ -36,6 +36,7 @@ def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str]) -> Fig
         names: of its keys.
     """
     found = differences.dropna(subset="difference")
+    found = found.sort_values("reference", key=lambda references: pd.factorize(references)[0], kind="stable")
 
     # The labels from the top down: each reference above its rows.
     labels, is_row, last = [], [], None

@@ -39,3 +39,9 @@ def test_each_temperature_has_its_sources_and_the_smallest_batch_begins_both_lin
 def test_without_larger_batches_there_is_no_line_of_them(runs):
     frame = by_source(Ablation([run for run in runs if run.config.batch_size == 16], FACTORS))
     assert set(frame["source"]) == {"none", "own", "ema"}
+
+
+def test_queues_of_another_weight_are_shown_where_all_have_it(tmp_path):
+    queues = [{"queue_size": 64, "queue_weight": 0.1, "queue_keys": keys} for keys in ("own", "ema")]
+    runs = [fake_run(tmp_path, 0.5, batch_size=16, **changes) for changes in [{}, *queues]]
+    assert by_source(Ablation(runs, FACTORS))["source"].tolist() == ["none", "own", "ema"]

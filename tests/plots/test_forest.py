@@ -99,3 +99,11 @@ def test_long_names_are_broken_within_a_column(groups, tmp_path):
 
 def test_where_nothing_was_compared_there_is_an_empty_plot(groups):
     plot_differences(differences(groups, []), {}).draw_without_rendering()
+
+
+def test_a_reference_heads_all_its_rows_once(groups):
+    frame, names = differences(groups, groups[:3]), full_names(first_runs(groups))
+    mixed = frame.dropna(subset="difference").sort_values("key", kind="stable")
+    labels = [label.get_text() for label in plot_differences(mixed, names).axes[0].get_yticklabels()]
+    heads = [label for label in labels if label.startswith("against")]
+    assert len(heads) == len(set(heads)) == mixed["reference"].nunique() > 1
