@@ -33,9 +33,9 @@ def test_differences_are_spelled_out_and_the_rest_counted():
         frame(("a", 2.0, True, False), ("b", -3.0, True, False), ("c", 0.1, False, True)), NAMES
     )
     assert text == (
-        "2 of 3 pairs with 5 seeds in common can be told apart at the 5% level: B is below R by 3.00 points of mR "
-        "[−3.50, −2.50]; A is above R by 2.00 points of mR [+1.50, +2.50]. 1 is not told apart; 1 of them is alike "
-        "within ±1 point. A true difference of 1.2 points is told with 80% power (median pair)."
+        "2 of 3 pairs with 5 seeds in common can be told apart at the 5% level: B 3.00 points below R [−3.50, −2.50]; "
+        "A 2.00 points above R [+1.50, +2.50]. 1 is not told apart; 1 of them is alike within ±1 point: "
+        "C 0.10 points above R [−0.40, +0.60]. A true difference of 1.2 points is told with 80% power (median pair)."
     )
 
 
@@ -65,9 +65,18 @@ def test_one_seed_answers_nothing(tmp_path):
     assert ablation.answer(ablation.differences(), CLAIM).startswith("No two rows have two seeds in common")
 
 
-def test_a_claim_of_staying_level_counts_what_does():
-    rows = frame(("a", 2.0, True, False), ("b", -2.0, True, False), ("c", 0.1, False, True), ("a", 0.1, False, None))
-    assert answers.on_level(rows, "It is level") == (
-        "It is level: of 4 variants here, 1 above it, 1 below it, 1 level within ±1 point, 1 not told from it."
+def test_many_differences_are_counted_and_the_largest_spelled_out():
+    told = frame(*(("a", float(size), True, False) for size in range(1, 6)))
+    assert "5% level. The largest differences: A 5.00 points above R" in answers.of_differences(told, NAMES)
+    alike = frame(*(("a", 0.1, False, None) for _ in range(4)))
+    assert "4 are not told apart. A true" in answers.of_differences(alike, NAMES)
+
+
+def test_a_claim_of_staying_level_is_judged_pair_by_pair():
+    rows = frame(("a", 2.0, True, False), ("b", 0.1, False, True), ("c", -2.0, False, None))
+    assert answers.on_level(rows, NAMES, "It is level") == (
+        "It is level. Here A 2.00 points above R [+1.50, +2.50], told from it; B 0.10 points above R [−0.40, +0.60], "
+        "level within ±1 point; C 2.00 points below R [−2.50, −1.50], not told from it (5% level, adjusted by Holm for "
+        "3 pairs)."
     )
-    assert answers.on_level(rows.assign(p=float("nan")), "It is level").endswith("for want of two seeds.")
+    assert answers.on_level(rows.assign(p=float("nan")), NAMES, "It is level").endswith("for want of two seeds.")
