@@ -61,7 +61,7 @@ class RunConfig:
     w_image: float = 0.0  # the other two of HMMC, which only PE-RSITR's own rows carry
     w_text: float = 0.0
     margin: float = 0.2  # of the triplet
-    temperature: float = 0.07  # of InfoNCE
+    temperature: float = 0.07  # of InfoNCE, and of a scene cross-entropy
     learn_temperature: bool = False  # from CLIP's own, its inverse clamped at 100 as in CLIP
     view_dropout: float = 0.2  # of token embeddings, for the second views
     mask_false_negatives: bool = False

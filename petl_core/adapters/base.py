@@ -219,10 +219,9 @@ def fill_options(name: str, method: type[Method], options: dict) -> Any:
         ConfigError: an unknown or ill-typed option, or one out of range.
     """
     declared = {f.name: f.type for f in dataclasses.fields(method.Options)}
+    checked = check_types(options, declared, f"options of {name}")
     try:
-        return method.Options(**check_types(options, declared, f"options of {name}"))
-    except ConfigError:
-        raise
+        return method.Options(**checked)
     except ValueError as error:
         raise ConfigError(f"options of {name}: {error}") from error
 

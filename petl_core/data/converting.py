@@ -6,7 +6,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core.data.errors import broken
 from petl_core.data.layouts import CAPTIONS_PER_IMAGE, RELEASE_FILES, locate, plain_name

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from petl_core.data.catalogue import CATALOGUE, RELEASE, KnownSet
 from petl_core.data.errors import DataError

@@ -66,7 +66,8 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr
 
         p, p_holm: two-sided, of no difference; by itself and adjusted.
         distinguishable: whether p_holm is below 5 %.
-        equivalent: True with the interval inside +-1 point, False with it outside, None where that cannot be told.
+        equivalent: True with the interval inside +-1 point, False with it outside and the pair distinguishable, None
+            where that cannot be told.
         detectable: the true difference that is told with 80 % power (:func:`over_seeds.detectable_differences`), at
         the strictest step of Holm's, 5 % by the number of verdicts.
     """
@@ -82,6 +83,9 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr
     frame["distinguishable"] = (frame["p_holm"] < SIGNIFICANCE).where(frame["p"].notna())
     for verdict in ("distinguishable", "equivalent"):  # True, False and None stay what they are
         frame[verdict] = pd.Series([None if pd.isna(cell) else bool(cell) for cell in frame[verdict]], dtype=object)
+    # What is not told apart is not called more than a point apart either.
+    verdicts_of_pair = zip(frame["equivalent"], frame["distinguishable"], strict=True)
+    frame["equivalent"] = pd.Series([same if same or told else None for same, told in verdicts_of_pair], dtype=object)
     return frame
 
 

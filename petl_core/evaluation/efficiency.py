@@ -91,7 +91,7 @@ def measure_training_steps(
 
     Args:
         subjects: with keys of their own.
-        model_name: an open_clip model, built with random weights; "" is a small CLIP of a moment's construction.
+        model_name: an open_clip model, built with random weights; "" is a small CLIP that is built in a moment.
         batch_size: image-text pairs a step.
         rounds: each of one step to warm up and two timed ones a subject.
         device: "cpu", "cuda" or "cuda:1".

@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 
 from petl_core import retrieval
 from petl_core.data import read_image
+from petl_core.evaluation.names import MINUS, NO_VALUE
+from petl_core.retrieval import over_seeds
 from petl_core.retrieval.ranks import KS
 from petl_core.runs.folder import Run
 
@@ -123,26 +125,36 @@ def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
         focus: with a column ``seed``.
 
     Returns:
-        A row a layer: Layer, Target, Background, Difference, 95% interval (of the difference, over images), and
-        Seeds above, how many seeds pass targets more than background on average.
+        A row a layer: Layer, Target, Background, Difference, 95% interval (of the difference, over images and, of
+        several seeds, over those), Seeds above, how many seeds pass targets more than background on average, and
+        Targets pass: "more" or "less" than background where the interval leaves out 0.
     """
     differences = focus.assign(difference=focus["target"] - focus["background"])
     rows = []
     for layer, part in differences.groupby("layer"):
-        difference = part.groupby("image")["difference"].mean()
-        margin = 1.96 * difference.sem()
-        of_seeds = part.groupby("seed")["difference"].mean()
+        difference = part.pivot(index="seed", columns="image", values="difference")
+        low, high = _interval(difference.to_numpy())
         rows.append(
             {
                 "Layer": layer,
                 "Target": part["target"].mean(),
                 "Background": part["background"].mean(),
-                "Difference": difference.mean(),
-                "95% interval": f"[{difference.mean() - margin:+.3f}, {difference.mean() + margin:+.3f}]",
-                "Seeds above": f"{(of_seeds > 0).sum()} of {len(of_seeds)}",
+                "Difference": part["difference"].mean(),
+                "95% interval": f"[{low:+.3f}, {high:+.3f}]".replace("-", MINUS),
+                "Seeds above": f"{(difference.mean(axis=1) > 0).sum()} of {len(difference)}",
+                "Targets pass": "more" if low > 0 else "less" if high < 0 else NO_VALUE,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of the mean of values (S, N), of S seeds and N images."""
+    if len(values) > 1:
+        low, high = over_seeds.MeanOverSeeds.of(values[..., None]).interval(0.95)[0]
+        return float(low), float(high)
+    margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
+    return float(values.mean() - margin), float(values.mean() + margin)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

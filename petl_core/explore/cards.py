@@ -1,5 +1,6 @@
 """A gallery whose images are clicked, page by page."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -111,7 +112,7 @@ def card_of(answer: Answer, options: IndexOptions, change: str = "") -> Card:
     return Card(
         image=thumbnail(hit, options),
         name=hit.path.name + (" · x {} y {}".format(*hit.window[:2]) if hit.window and any(hit.window[:2]) else ""),
-        score=f"{hit.score:.2f}" if hit.score == hit.score else "",
+        score="" if math.isnan(hit.score) else f"{hit.score:.2f}",
         rank=answer.rank,
         kind=answer.kind,
         mark=MARKS[answer.kind],

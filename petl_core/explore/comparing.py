@@ -64,7 +64,8 @@ class Comparison(widgets.VBox):
 
     def _show(self) -> None:
         answers, asked = self.session.answers, None
-        if answers and self.choice.value != NOTHING and self.other.opened:
+        # Where the other model could not be opened, the one before it is still there; the message says why.
+        if answers and self.other.opened and self.other.opened.choice == self.choice.value:
             self.other.ask(answers.question)
             asked = self.other.answers
         self.galleries.layout.display = None if asked else "none"
@@ -81,4 +82,6 @@ class Comparison(widgets.VBox):
         change = rank_change(self.session.answers, answer)
         if change is None:
             return "new"
-        return f"▲ {change}" if change > 0 else f"▼ {-change}" if change < 0 else "="
+        if change == 0:
+            return "="
+        return f"▲ {change}" if change > 0 else f"▼ {-change}"

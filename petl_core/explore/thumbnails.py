@@ -30,7 +30,8 @@ def thumbnail(hit: Hit, options: IndexOptions) -> str:
 
 def data_uri(picture: Image.Image, side: int = SIDE) -> str:
     """An image at no more than ``side`` pixels, and no fewer than half of it, as ``data:image/jpeg;base64,...``."""
-    scale = min(1, side / max(picture.size)) if max(picture.size) > side / 2 else side / max(picture.size)
+    longest = max(picture.size)
+    scale = 1 if side / 2 < longest <= side else side / longest
     size = [max(1, round(scale * length)) for length in picture.size]
     small = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BICUBIC)
     buffer = BytesIO()

@@ -38,7 +38,8 @@ def train_all(configs: Sequence[RunConfig], places: Places, workers: int = 1) ->
     Args:
         configs: in the order in which they are to start.
         places: the same for all.
-        workers: runs at a time; the cores are shared evenly among them.
+        workers: runs at a time. They share the cores evenly; under Snakemake each has one, so that the number of cores
+            changes no digit.
     """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(MODULES)

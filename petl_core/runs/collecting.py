@@ -35,7 +35,8 @@ def collect(
             else:
                 finished.append(open_run(root / name))
         except Exception as error:
-            failed.append(failure_of(root / name, f"{type(error).__name__}: {error}"))
+            only_named = isinstance(asked, str) and not (root / name).exists()
+            failed.append(failure_of(root / name, "" if only_named else f"{type(error).__name__}: {error}"))
     if not finished:
         reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was asked for"
         raise ConfigError(f"no finished run under {root}: {reasons}")

@@ -24,7 +24,8 @@ from petl_core.measuring import PeakMemory
 from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
-from petl_core.runs.testing import audit_selection, choose_scene_tests, score_test_split
+from petl_core.runs.scene_tests import SceneChoice
+from petl_core.runs.testing import SplitScores, audit_selection, choose_scene_tests, score_test_split
 from petl_core.training import default_backbones, fitting, inputs
 from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed_texts
@@ -149,50 +150,32 @@ class _Job:
         return self.config.scene_template if self.config.scene_probability else ""
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """What training leaves for the test."""
+
+    model: adapters.AdaptedCLIP  # at the chosen epoch
+    train: data.Split
+    validation: data.Split
+    scene_choice: SceneChoice | None  # None where no test image has a label that training showed
+    history: list[dict]
+    candidates: Candidates
+    peak_memory_mib: float
+    seconds: dict[str, float]
+
+
 def _make(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
-    config = job.config
-    started = time.perf_counter()
-    torch.manual_seed(config.seed)
+    torch.manual_seed(job.config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    frozen = backbone.load(weights, config.pretrained, config.precision, device)
-    model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
-    train, validation = job.training_parts()
-    history, candidates = [{"epoch": 0}], Candidates(job.folder / "candidates")
-    seconds = {"load": time.perf_counter() - started, "prepare": 0.0}
+    trained = _train(job, weights, device)
+    tested, audited, seconds = _test(job, trained)
 
-    # Train, where there is anything to train.
-    memory = PeakMemory(device)
-    trains, has_scene_tests = config.epochs > 0 and bool(model.trainable()), job.has_scene_tests(train)
-    if trains or has_scene_tests:
-        started = time.perf_counter()
-        prepared_train, prepared_validation = job.prepare(model, job.training_split, train, validation)
-        seconds["prepare"] = time.perf_counter() - started
-    if trains:
-        width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
-        state = TrainState.start(config, model, width, job.progress)
-        candidates = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
-        history = state.history
-    seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
-    seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
-    peak = memory.mib
-    model.save(job.folder / "adapter.safetensors")
-
-    # Test, once; what another epoch would have shown comes last, when nothing can be chosen by it any more.
-    started = time.perf_counter()
-    scenes = None
-    if has_scene_tests:
-        scenes = choose_scene_tests(model, (prepared_train, train), (prepared_validation, validation), config)
-    (prepared_test,) = job.prepare(model, job.dataset.test, job.dataset.test)
-    tested = score_test_split(model, prepared_test, job.dataset.test, scenes, config)
-    audited = audit_selection(model, prepared_test, candidates, len(history))
-    seconds["test"] = time.perf_counter() - started
-
-    # Write.
     hits = {"": tested.hits, **{f"_{mode}": found for mode, found in tested.scene_hits.items()}}
     for mode, found in hits.items():
         write_atomically(job.folder / f"test_hits{mode}.npy", partial(_write_array, found))
-    splits = {"train": train, "validation": validation, "test": job.dataset.test}
+    config, model = job.config, trained.model
+    splits = {"train": trained.train, "validation": trained.validation, "test": job.dataset.test}
     metrics = {
         "hash": config.hash,
         "config": dataclasses.asdict(config),
@@ -202,8 +185,8 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         "intervals": tested.intervals,
         "scene_scores": tested.scene_scores,
         "scene_test": tested.scene_test,
-        "chosen_epoch": best_epoch(history)["epoch"],
-        "history": history,
+        "chosen_epoch": best_epoch(trained.history)["epoch"],
+        "history": trained.history,
         "selection_audit": audited,
         "parameters": {
             "trained": model.trainable_count(),
@@ -211,13 +194,58 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
         },
         "images": {name: len(split.images) for name, split in splits.items()},
         "blank_captions_dropped": job.dataset.train.blank + job.dataset.test.blank,
-        "seconds": seconds,
-        "peak_memory_mib": peak,
+        "seconds": {**trained.seconds, "test": seconds},
+        "peak_memory_mib": trained.peak_memory_mib,
         "environment": provenance.environment(device),
     }
     write_json(job.folder / "metrics.json", metrics)
     (job.folder / "checkpoint.pt").unlink(missing_ok=True)
-    shutil.rmtree(candidates.folder, ignore_errors=True)
+    shutil.rmtree(trained.candidates.folder, ignore_errors=True)
+
+
+def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
+    """Train, where there is anything to train, and choose by the validation part what tests need."""
+    config = job.config
+    started = time.perf_counter()
+    frozen = backbone.load(weights, config.pretrained, config.precision, device)
+    model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
+    train, validation = job.training_parts()
+    history, candidates = [{"epoch": 0}], Candidates(job.folder / "candidates")
+    seconds = {"load": time.perf_counter() - started, "prepare": 0.0}
+
+    trains, has_scene_tests = config.epochs > 0 and bool(model.trainable()), job.has_scene_tests(train)
+    if trains or has_scene_tests:
+        started = time.perf_counter()
+        prepared_train, prepared_validation = job.prepare(model, job.training_split, train, validation)
+        seconds["prepare"] = time.perf_counter() - started
+
+    memory = PeakMemory(device)
+    if trains:
+        width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
+        state = TrainState.start(config, model, width, job.progress)
+        candidates = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
+        history = state.history
+    peak = memory.mib
+    model.save(job.folder / "adapter.safetensors")
+    seconds["train"] = sum(entry.get("seconds", 0.0) for entry in history)
+    seconds["validate"] = sum(entry.get("validation_seconds", 0.0) for entry in history)
+
+    scene_choice = None
+    if has_scene_tests:
+        started = time.perf_counter()
+        scene_choice = choose_scene_tests(model, (prepared_train, train), (prepared_validation, validation), config)
+        seconds["validate"] += time.perf_counter() - started
+    return _Trained(model, train, validation, scene_choice, history, candidates, peak, seconds)
+
+
+def _test(job: _Job, trained: _Trained) -> tuple[SplitScores, list[float], float]:
+    """The test, done once, then the audit, when nothing can be chosen by it any more; and their seconds."""
+    started = time.perf_counter()
+    test = job.dataset.test
+    (prepared,) = job.prepare(trained.model, test, test)
+    tested = score_test_split(trained.model, prepared, test, trained.scene_choice, job.config)
+    audited = audit_selection(trained.model, prepared, trained.candidates, len(trained.history))
+    return tested, audited, time.perf_counter() - started
 
 
 def _write_array(array: np.ndarray, path: Path) -> None:

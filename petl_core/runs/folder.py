@@ -124,14 +124,14 @@ def open_run(folder: str | Path) -> Run:
 
 
 def failure_of(folder: str | Path, reason: str = "") -> Failure:
-    """What a folder tells of a run that is not there; otherwise ``reason``."""
+    """What a folder tells of a run that is not there; otherwise ``reason``, or that it was not run yet."""
     folder = resolve(folder)
     told: dict[str, Any] = {}
     for name in ("config.json", "failed.json"):  # the second knows more
         if (folder / name).exists():
             told |= read_json(folder / name)
     if not folder.exists():
-        reason = "not run yet"
+        reason = reason or "not run yet"
     elif told and not is_finished(folder):
         reason = told.get("reason", "stopped before its end: killed, or out of memory")
     config = None

@@ -32,7 +32,8 @@ def make(section: Study, name: str, workers: int, options: Sequence[str], train:
     # Snakemake's own words go to a log; what a reader wants to know is one line.
     log = resolve(section.places["runs_root"]) / "notebooks" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name}: {progress.estimate(section, workers)}; details in {log}", file=sys.stderr)
+    todo = progress.estimate(section, workers) if train else progress.found(section)
+    print(f"{name}: {todo}; details in {log}", file=sys.stderr)
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
         try:

@@ -54,7 +54,13 @@ def estimate(study: Study, workers: int) -> str:
         return text
     if minutes is None:
         return f"{text}, minutes unknown until runs like them have finished"
-    return f"{text}: about {minutes:.0f} minutes, {workers} at once"
+    return f"{text}: about {minutes:.0f} minutes, {min(workers, len(left))} at once"
+
+
+def found(study: Study) -> str:
+    """Runs that are there and that are missing, where none is trained."""
+    left, _ = _left(study, workers=1)
+    return f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} missing and not trained"
 
 
 def _line(study: Study, log: Path, workers: int, elapsed: float) -> str:
@@ -72,10 +78,12 @@ def _line(study: Study, log: Path, workers: int, elapsed: float) -> str:
 def _new_failures(study: Study, root: Path, told: set[str]) -> Iterator[str]:
     """A line for each run that failed since the last look."""
     for name, run in study.runs.items():
-        if name not in told and (root / name / "failed.json").exists():
+        if not (root / name / "failed.json").exists():
+            told.discard(name)  # it is tried again, and may fail again
+        elif name not in told:
             told.add(name)
             reason = " ".join(failure_of(root / name).reason.split())
-            yield f"failed: {title(run)} (runs/{name}): {reason[:SHOWN_REASON]}"
+            yield f"failed: {title(run)} ({root / name}): {reason[:SHOWN_REASON]}"
 
 
 def _left(study: Study, workers: int) -> tuple[list[RunConfig], float | None]:
@@ -86,7 +94,7 @@ def _left(study: Study, workers: int) -> tuple[list[RunConfig], float | None]:
     known = [seconds for run in left if (seconds := _expected(run, seen)) is not None]
     if not known:
         return left, None
-    return left, sum(known) / len(known) * len(left) / workers / 60
+    return left, sum(known) / len(known) * len(left) / min(workers, len(left)) / 60
 
 
 @dataclass(frozen=True)

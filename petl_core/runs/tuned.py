@@ -4,6 +4,7 @@
 of its runs that names no learning rate takes the settings of its method and loss. Importable without torch.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from petl_core.files import read_json, write_json
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
-LOSS = ("contrast", "w_cross", "w_image", "w_text")  # fields by which a method's settings are found, beside its name
+TERMS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name.startswith("w_"))
+LOSS = ("contrast", *TERMS)  # fields by which a method's settings are found, beside its name
 DATA = ("dataset", "backbone", "pretrained")  # on which settings were chosen
 
 
@@ -52,9 +54,8 @@ def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
         if getattr(run, name) != value:
             raise ConfigError(f"tuned: {path} was made on {name} {value}, not {getattr(run, name)}; tune on this one")
     asked = _identity(run)
-    same_contrast = [
-        row for row in document["choices"] if all(row[key] == asked[key] for key in ("method", "contrast"))
-    ]
+    rows = [{**dict.fromkeys(TERMS, 0.0), **row} for row in document["choices"]]  # a file may be older than a term
+    same_contrast = [row for row in rows if all(row[key] == asked[key] for key in ("method", "contrast"))]
     same_loss = [row for row in same_contrast if all(row[key] == asked[key] for key in LOSS)]
     if not same_contrast:
         raise ConfigError(

@@ -18,8 +18,8 @@ MODEL, PRETRAINED = "ViT-B-32-quickgelu", "openai"
 DESCRIPTION = """Find the images in FOLDER that fit a text, or that are like an image.
 
 The first search encodes every image, and keeps that under --index-root; later ones encode only what is new or changed.
-JPEG, PNG and TIFF are read as they are; GeoTIFF needs rasterio (pip install 'petl-core[raster]') and gives hits their
-coordinates."""
+JPEG, PNG and TIFF are read as they are; GeoTIFF needs rasterio (.venv/bin/python -m pip install -e
+'.[raster]') and gives hits their coordinates."""
 EXAMPLES = """examples:
   python -m petl_core search imagery "a harbor with many boats" --run runs/HASH
   python -m petl_core search imagery "two planes" --model embedded --top 3 --json

@@ -32,8 +32,8 @@ from petl_core.training.encoding import ENCODE_BATCH
 from petl_core.validation import ConfigError
 
 FORMAT = 1  # raised whenever the same images would be read, cut or kept differently
-READ_TILES = 32  # of one image, at once
-READ_AHEAD = 8  # times as many
+TILES_PER_JOB = 32  # tiles of one image that a thread reads in one go
+JOBS_AHEAD = 8  # such jobs that may wait for the encoder
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -175,7 +175,7 @@ class _Work:
         for content, source in sources.items():
             cut = windows(source.width, source.height, self.options.tile, self.options.overlap)
             left = [window for window in cut if (content, window.x, window.y) not in done]
-            jobs += [(content, source, left[i : i + READ_TILES]) for i in range(0, len(left), READ_TILES)]
+            jobs += [(content, source, left[i : i + TILES_PER_JOB]) for i in range(0, len(left), TILES_PER_JOB)]
 
         def read(job: tuple[str, reading.Source, list[Window]]) -> list[_Tile]:
             content, source, wanted = job
@@ -200,7 +200,7 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], jobs: Iterable[
     waiting: deque[tuple[T, Future[R]]] = deque()
     for job in jobs:
         waiting.append((job, pool.submit(function, job)))
-        if len(waiting) > READ_AHEAD:
+        if len(waiting) > JOBS_AHEAD:
             yield waiting.popleft()
     yield from waiting
 

@@ -89,7 +89,8 @@ def _opened(path: Path) -> Any:
         return _open(path)
     except ImportError as error:
         raise ConfigError(
-            f"{path} is a GeoTIFF or has bands that only rasterio reads: pip install 'petl-core[raster]'"
+            f"{path} is a GeoTIFF or has bands that only rasterio reads; install it by "
+            ".venv/bin/python -m pip install -e '.[raster]'"
         ) from error
     except Exception as error:
         raise _unreadable(path, error) from error

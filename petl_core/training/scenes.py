@@ -15,7 +15,7 @@ def balanced_rows(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
     """(N,) rows of captions, drawn evenly from the scenes of the N captioned images, each scene once in every round.
 
     Images of a scene come in turn: small scenes repeat theirs, each time with a random one of its captions, and large
-    ones do not come round within an epoch. Images without a label are a scene of their own.
+    ones do not come round within an epoch. Images without a label together form one more scene.
     """
     image_of = train.image_of.numpy()
     images = np.unique(image_of)

@@ -118,11 +118,12 @@ def test_holm_rejects_as_its_steps_do(p):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "equivalent"), [(-0.9, 1.0, True), (0.2, 0.8, True), (1.1, 3, False), (-3, -1.1, False),
-                                    (-1.2, 0.5, None), (0.5, 1.2, None), (-2, 2, None)]
+    ("low", "high", "p", "equivalent"),
+    [(-0.9, 1.0, 0.5, True), (0.2, 0.8, 0.01, True), (1.1, 3, 0.01, False), (-3, -1.1, 0.01, False),
+     (1.1, 3, 0.5, None), (-1.2, 0.5, 0.5, None), (0.5, 1.2, 0.01, None), (-2, 2, 0.5, None)]
 )  # fmt: skip
-def test_equivalence_is_read_off_the_interval(groups, monkeypatch, low, high, equivalent):
-    found = {"mr": {"difference": (low + high) / 2, "low": low, "high": high, "p": 0.5}}
+def test_equivalence_is_read_off_the_interval_and_the_verdict(groups, monkeypatch, low, high, p, equivalent):
+    found = {"mr": {"difference": (low + high) / 2, "low": low, "high": high, "p": p}}
     monkeypatch.setattr(over_seeds, "paired_differences", lambda *_: found)
     frame = comparison.differences(groups[1:2], groups[2:])
     assert frame["equivalent"][0] is equivalent

@@ -53,6 +53,9 @@ def test_layers_are_summed_up_over_seeds_and_images():
     assert table["Difference"].round(6).tolist() == [0.3, -0.05]
     assert table.loc[1, "95% interval"] == "[+0.300, +0.300]"
     assert table["Seeds above"].tolist() == ["2 of 2", "1 of 2"]
+    assert table["Targets pass"].tolist() == ["more", "–"]  # two seeds that disagree tell nothing
+    one_seed = by_layer(focus[focus["seed"] == 2]).set_index("Layer")
+    assert one_seed["Targets pass"].tolist() == ["more", "less"]
 
 
 @pytest.fixture

@@ -1,10 +1,12 @@
 """The templates of the published tables: every method in both, all of them tuned, whatever data set they are for."""
 
 import copy
+import json
 
 import pytest
 
 from petl_core.adapters import METHODS
+from petl_core.config import RunConfig
 from petl_core.evaluation import paper, tuning
 from petl_core.evaluation.published import PRINTED_NAMES
 from petl_core.paper import sections
@@ -114,3 +116,12 @@ def test_what_is_foreseen_before_tuning_has_as_many_runs(settings):
 def test_a_wrong_template_is_named(settings, templates, message):
     with pytest.raises(ConfigError, match=message):
         sections.fill(templates, settings)
+
+
+def test_settings_are_found_in_a_file_that_lacks_a_later_loss_term(tmp_path):
+    run = RunConfig(method="lora")
+    path = tuned.write([tuned.Choice(run, {"learning_rate": RATE})], tmp_path / "tuned.json")
+    document = json.loads(path.read_text())
+    del document["choices"][0]["w_text"]
+    path.write_text(json.dumps(document))
+    assert tuned.fill({"method": "lora"}, str(path))["learning_rate"] == RATE

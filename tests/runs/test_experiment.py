@@ -252,6 +252,12 @@ def test_runs_are_collected_with_the_reasons_of_those_that_failed(world, finishe
         collect([killed.hash], **there)
 
 
+def test_a_run_without_a_folder_fails_with_its_own_reason(world, tmp_path):
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match=r"no finished run .*(NotADirectoryError|FileExistsError)"):
+        collect([CONFIG], **world | {"runs_root": tmp_path / "runs"})
+
+
 def test_a_reason_to_fail_is_forgotten_when_a_run_is_tried_again(world, tmp_path, monkeypatch):
     there = elsewhere(world, tmp_path)
     with monkeypatch.context() as patch:

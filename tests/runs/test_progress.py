@@ -49,3 +49,24 @@ def test_a_failure_is_shown_at_once_by_name_and_reason(tmp_path, monkeypatch, ca
     told = [line for line in (shown.out + shown.err).splitlines() if "failed:" in line]
     assert len(told) == 1
     assert "lora" in told[0] and lora in told[0] and "FloatingPointError: loss is nan" in told[0]
+
+
+def test_a_run_that_fails_again_is_shown_again(tmp_path):
+    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"method": "lora"}]}}}
+    asked = study.read(section, "one")
+    (lora,) = (name for name, run in asked.runs.items() if run.epochs)
+    failed = tmp_path / lora / "failed.json"
+    failed.parent.mkdir()
+    failed.write_text('{"reason": "the first"}')
+    told = {lora}  # before the study began
+    assert list(progress._new_failures(asked, tmp_path, told)) == []
+    failed.unlink()  # it is tried again
+    assert list(progress._new_failures(asked, tmp_path, told)) == []
+    failed.write_text('{"reason": "the second"}')
+    (line,) = progress._new_failures(asked, tmp_path, told)
+    assert line.endswith("the second")
+
+
+def test_where_nothing_is_trained_no_minutes_are_told(tmp_path):
+    section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"seed": [2, 3]}]}}}
+    assert progress.found(study.read(section, "one")) == "3 runs, 0 finished, 3 missing and not trained"

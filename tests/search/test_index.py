@@ -207,7 +207,7 @@ def test_a_raster_without_rasterio_is_one_clear_error_before_anything_is_encoded
     write_small_geotiff(folder / "place.tif")
     monkeypatch.setitem(sys.modules, "rasterio", None)
     counts = count_encoded(monkeypatch)
-    with pytest.raises(ConfigError, match=r"place.tif is a GeoTIFF .*: pip install 'petl-core\[raster\]'"):
+    with pytest.raises(ConfigError, match=r"place.tif is a GeoTIFF .* pip install -e '.\[raster\]'"):
         make(folder, model)
     assert counts == []
 
