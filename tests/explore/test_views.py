@@ -213,6 +213,18 @@ def test_another_model_answers_the_same_beside(opened, choice_named):
     assert view.choice.value == NOTHING and view.galleries.layout.display == "none"
 
 
+def test_another_model_that_cannot_be_opened_is_told_and_shows_no_answers_of_the_last(opened, choice_named, monkeypatch):
+    opened.ask(Question(text="a road"))
+    view = Comparison(opened)
+    view.choice.value = choice_named("focus")
+    assert view.galleries.layout.display is None
+    monkeypatch.setattr("petl_core.explore.session.open_choice", lambda *_: 1 / 0)
+    view.other.cache.clear()
+    view.choice.value = next(choice for _, choice in view.choice.options[1:] if choice != view.choice.value)
+    assert view.other.message.startswith("ZeroDivisionError")
+    assert view.galleries.layout.display == "none"
+
+
 # The map.
 
 
