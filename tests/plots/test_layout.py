@@ -67,6 +67,22 @@ def test_markers_are_moved_clear_of_one_another_and_no_further_than_need_be():
     assert distances.min() >= layout.CLEAR
 
 
+def scores(*values):
+    return pd.DataFrame({"mr": values, "mr_low": np.subtract(values, 2.0), "mr_high": np.add(values, 2.0)})
+
+
+def test_outliers_are_off_the_scale_where_they_would_squeeze_all_else():
+    near = [40.0, 41, 42, 43, 44, 45, 46]
+    assert layout.on_scale(scores(16, 18, *near), "mr").tolist() == [False] * 2 + [True] * 7
+    assert layout.on_scale(scores(35, *near), "mr").all(), "not so far away"
+    assert layout.on_scale(scores(*near[:6], 43, 43, 43, 49), "mr").all(), "an outlier that squeezes nothing"
+
+
+@pytest.mark.parametrize("values", [[], [40.0], [0.0, 40.0, 41.0, 42.0]])
+def test_a_handful_has_no_outliers(values):
+    assert layout.on_scale(scores(*values), "mr").tolist() == [True] * len(values)
+
+
 def test_what_is_not_drawn_moves_nothing():
     figure, axes = plt.subplots()
     figure.draw_without_rendering()
