@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import ConnectionPatch
 from scipy.optimize import isotonic_regression
 
 from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look, limits_with_margin
 
-EDGE = -0.06  # of the plot left of a column of labels, as a fraction of this
 LINE_HEIGHT = 0.115  # inches that a label takes
 POWERS_FROM = 1000  # larger values are labelled by their power of ten
 CLEAR, MOST = 4, 7  # points: between the middles of two markers; as far as one is moved aside for that
@@ -25,21 +25,23 @@ def label_column(
     """Fill an axes, which becomes invisible, with the names of points in the plot to its left.
 
     Args:
-        column: shares the y axis, whose limits and scale are final, with that plot, and stands beside it.
+        column: shares the y axis, whose limits and scale are final, with that plot, and comes next.
         heights: y of each key's point.
         names: of the keys.
         looks: of the keys.
     """
+    plot = column.figure.axes[column.figure.axes.index(column) - 1]
     column.axis("off")
     column.set_xlim(0, 1)
     to_fraction = column.transData + column.transAxes.inverted()
     true = to_fraction.transform([(0, height) for height in heights.values()])[:, 1]
     inches = column.figure.get_figheight() - 0.5  # less the x axis and its label
     for key, start, place in zip(heights, true, spread(true, LINE_HEIGHT / inches), strict=True):
-        (leader,) = column.plot(
-            [EDGE, 0.12], [start, place], transform=column.transAxes, color="0.6", linewidth=0.4, clip_on=False
+        leader = ConnectionPatch(
+            (1, start), (0.12, place), plot.transAxes, column.transAxes, color="0.6", linewidth=0.4
         )
-        leader.set_in_layout(False)  # else the plot would shrink away from it
+        leader.set_in_layout(False)
+        column.add_artist(leader)
         column.plot(
             0.17, place, transform=column.transAxes, linestyle="none", markersize=4, clip_on=False, **looks[key]
         )  # fmt: skip

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.patches import ConnectionPatch
 
 from petl_core.plots import layout
 
@@ -45,9 +46,10 @@ def test_labels_stand_in_the_order_of_their_points_each_with_its_marker_and_a_li
     assert [text.get_text() for text in column.texts] == ["method a", "method b", "method c"]
     low, top, other = (text.get_position()[1] for text in column.texts)
     assert low < other < top
-    starts = [line.get_ydata()[0] for line in column.lines[::2]]
-    np.testing.assert_allclose(starts, [1 / 3, 1, 1 / 3])
-    assert [line.get_marker() for line in column.lines[1::2]] == ["o", "s", "D"]
+    leaders = [artist for artist in column.get_children() if isinstance(artist, ConnectionPatch)]
+    np.testing.assert_allclose([leader.xy1 for leader in leaders], [(1, 1 / 3), (1, 1), (1, 1 / 3)])
+    assert all(leader.coords1 is axes.transAxes for leader in leaders), "they start at the edge of the plot"
+    assert [line.get_marker() for line in column.lines] == ["o", "s", "D"]
 
 
 def in_points(axes, x, y, shifts):
