@@ -7,7 +7,7 @@ import pandas as pd
 
 from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
-from petl_core.evaluation.grouping import Group, Key, differing_fields, group_runs
+from petl_core.evaluation.grouping import Group, Key, differing_fields, first_runs, group_runs
 from petl_core.evaluation.names import describe, method_title
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs.folder import Failure, Run
@@ -41,7 +41,8 @@ class Ablation:
         self.runs = choose_settings(runs, but_for=self._fields(runs[0]))
         self.on = captions.on(self.runs[0])
         self.groups = group_runs(self.runs, self._key)
-        self.names = {group.key: self._name(group.first) for group in self.groups}
+        self.first_runs = first_runs(self.groups)
+        self.names = {key: self._name(run) for key, run in self.first_runs.items()}
         self._method_titles = {run.config.method: method_title(run) for run in self.runs}
         self.table = self._table()
 

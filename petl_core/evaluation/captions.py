@@ -8,7 +8,10 @@ from petl_core.evaluation.names import describe, setting
 from petl_core.evaluation.training_data import training_data_warning
 from petl_core.runs.folder import Failure, Run
 
-FOREST = "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point."
+FOREST = (
+    "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point. "
+    "Zero-shot stands in the table alone."
+)
 
 
 def on(run: Run) -> str:

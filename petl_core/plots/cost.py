@@ -15,15 +15,16 @@ PRICES = {
     "backward_mib": "kept for backward (MiB)",
     "parameters": "trained parameters",
 }
-RECENT = ("mrs", "uniadapter")  # PETL methods inside the towers, subjects to which that claim is held
+# PETL methods inside the towers, subjects to which that claim is held, and the stars of the claims.
+RECENT: dict[str, str | tuple[int, int, int]] = {"mrs": "*", "uniadapter": (4, 1, 0)}
 
 
 def plot_throughput(frame: pd.DataFrame, price: str = "training_mib") -> Figure:
     """Throughput, with its quartiles, against what it takes, log axes.
 
     Open markers train on cached features. Against all memory that training holds, stars are what CMER claims, relative
-    to each of ``RECENT``. Zero-shot is no training: its weights, and its forward pass, which no method that runs the
-    towers can beat; what takes nothing stands apart on the left.
+    to each of ``RECENT``, each with points of its own. Zero-shot is no training: its weights, and its forward pass,
+    which no method that runs the towers can beat; what takes nothing stands apart on the left.
 
     Args:
         frame: of :func:`petl_core.evaluation.efficiency.measure_training_steps`.
@@ -36,7 +37,7 @@ def plot_throughput(frame: pd.DataFrame, price: str = "training_mib") -> Figure:
     for row in claims.itertuples():
         key = f"claim over {row.subject}"
         names[key], heights[key] = f"CMER, claimed over {row.title}", row.images_per_second * CLAIMED_THROUGHPUT
-        looks[key] = _look(row.method, cached=True) | {"marker": "*"}
+        looks[key] = _look(row.method, cached=True) | {"marker": RECENT[row.subject]}
 
     # Axes first, since where markers would hide one another hangs on the finished layout.
     figure, (axes, column) = plt.subplots(

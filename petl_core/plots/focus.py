@@ -9,12 +9,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 
 from petl_core.data import read_image
 from petl_core.evaluation.focus import Box
 from petl_core.plots.style import TWO_COLUMNS
 
-BOX_COLOUR = "#d55e00"  # of seaborn's colour-blind palette; stands out from viridis
+OVERLAY = 0.4  # opacity of the maps, under which the image stays visible
+BOX = {"edgecolor": "black", "linewidth": 0.7, "fill": False}
+EDGED = [withStroke(linewidth=1.9, foreground="white")]  # so that boxes show on dark and on bright
 
 
 def plot_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[Box]] | None = None) -> Figure:
@@ -38,16 +41,18 @@ def plot_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[B
             axes.imshow(picture)
             if layer:
                 axes.imshow(
-                    weights[layer - 1], cmap="viridis", vmin=0, vmax=1, alpha=0.55, interpolation="nearest",
+                    weights[layer - 1], cmap="viridis", vmin=0, vmax=1, alpha=OVERLAY, interpolation="nearest",
                     extent=(left, left + side, top + side, top)
                 )  # fmt: skip
             for x0, y0, x1, y1 in (boxes or {}).get(Path(path).name, []):
-                axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=BOX_COLOUR, linewidth=0.8))
+                axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, path_effects=EDGED, **BOX))
             axes.set(xticks=[], yticks=[], xlim=(0, picture.width), ylim=(picture.height, 0))
             axes.grid(visible=False)
     for layer, axes in enumerate(grid[0]):
         axes.set_title(f"layer {layer}" if layer else "image", fontsize=6.5, pad=2)
-    scale = figure.colorbar(ScalarMappable(Normalize(0, 1), "viridis"), ax=grid, aspect=30, fraction=0.03, pad=0.01)
+    scale = figure.colorbar(
+        ScalarMappable(Normalize(0, 1), "viridis"), ax=grid, alpha=OVERLAY, aspect=30, fraction=0.03, pad=0.01
+    )  # fmt: skip
     scale.set_label("focus weight", fontsize=7)
     scale.ax.tick_params(labelsize=6.5)
     return figure

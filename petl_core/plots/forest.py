@@ -7,45 +7,60 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from petl_core.evaluation.comparison import EQUIVALENCE
-from petl_core.plots.style import ONE_COLUMN, POINTS_PER_INCH, legend_above, marker_and_colour, whiskers
+from petl_core.evaluation.comparison import EQUIVALENCE, signed
+from petl_core.plots.layout import on_scale
+from petl_core.plots.style import (
+    ONE_COLUMN,
+    POINTS_PER_INCH,
+    Look,
+    legend_above,
+    limits_with_margin,
+    method_look,
+    whiskers,
+)
+from petl_core.runs.folder import Run
 
 FONT = 6.5  # points
 LETTERS = 36  # of a line of a label
-LINE, GAP = 1.2 * FONT / POINTS_PER_INCH, 0.04  # inches: a line of a label, and between labels
+LINE, GAP = 1.2 * FONT / POINTS_PER_INCH, 0.03  # inches: a line of a label, and between labels
 AROUND = 0.85  # inches above and below the rows
-SHAPE = {"linestyle": "none", "markersize": 3.5, "elinewidth": 1, "markeredgewidth": 0.9}
-TOLD = {**marker_and_colour(0), **SHAPE}
-LOOKS = {  # by verdict
-    True: {**TOLD, "label": "distinguishable"},
-    False: {**TOLD, "markerfacecolor": "white", "label": "not distinguishable"},
-    None: {**SHAPE, "marker": "s", "color": "0.5", "markerfacecolor": "white", "label": "one seed, no verdict"},
+SHAPE = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0.9}
+VERDICTS: dict[bool | None, tuple[str, Look]] = {  # in words, and what it changes in the look of a method
+    True: ("distinguishable", {}),
+    False: ("not distinguishable", {"markerfacecolor": "white"}),
+    None: ("one seed, no verdict", {"markerfacecolor": "white", "color": "0.6"}),
 }
 
 
-def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str]) -> Figure:
+def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str], runs: Mapping[Any, Run]) -> Figure:
     """Differences in mR with 95 % intervals, below the reference of each, otherwise in the order of the table.
 
-    Markers of distinguishable pairs are filled; the band holds what is equivalent. Pairs without a common seed are left
-    out.
+    A method has its colour and marker, filled where the pair is distinguishable; the band holds what is equivalent.
+    Left out are pairs without a common seed and, unless there are no others, pairs with what was not trained, which
+    would squeeze all else. Outliers that would do the same stand at the edge, with their value.
 
     Args:
         differences: of :func:`comparison.differences`.
         names: of its keys.
+        runs: the first of each key, which tells its method and whether it was trained.
     """
     found = differences.dropna(subset="difference")
+    trained = [bool(runs[key].config.epochs and runs[other].config.epochs) for key, other in _pairs(found)]
+    found = found[trained] if any(trained) else found
     found = found.sort_values("reference", key=lambda references: pd.factorize(references)[0], kind="stable")
+    found = found.rename(columns={"low": "difference_low", "high": "difference_high"}).reset_index(drop=True)
 
     # The labels from the top down: each reference above its rows.
     labels, is_row, last = [], [], None
-    for row in found.to_dict("records"):
-        if row["reference"] != last:
-            last = row["reference"]
+    for key, reference in _pairs(found):
+        if reference != last:
+            last = reference
             labels.append(fill(f"against {names[last]}:", LETTERS))
             is_row.append(False)
-        labels.append(fill(names[row["key"]], LETTERS))
+        labels.append(fill(names[key], LETTERS))
         is_row.append(True)
     heights = np.array([LINE * (1 + label.count("\n")) + GAP for label in labels])
     places = heights.cumsum() - heights / 2
@@ -59,16 +74,40 @@ def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str]) -> Fig
         label.set_fontstyle("normal" if shows_row else "italic")
     axes.grid(axis="y", visible=False)
 
-    # The differences, by verdict.
     axes.axvspan(-EQUIVALENCE, EQUIVALENCE, color="0.88", linewidth=0, label=f"within ±{EQUIVALENCE:g} point")
     axes.axvline(0, color="0.2", linewidth=0.8)
-    bars = whiskers(found.rename(columns={"low": "difference_low", "high": "difference_high"}), "difference")
-    places_of_rows = places[np.array(is_row, dtype=bool)]
-    for verdict, look in LOOKS.items():
-        chosen = np.array([cell is verdict for cell in found["distinguishable"]], dtype=bool)
-        if chosen.any():
-            axes.errorbar(found["difference"][chosen], places_of_rows[chosen], xerr=bars[:, chosen], **look)
+    looks = [
+        method_look(runs[key].config.method) | VERDICTS[verdict][1]
+        for key, verdict in zip(found["key"], found["distinguishable"], strict=True)
+    ]
+    _draw_rows(axes, found, places[np.array(is_row, dtype=bool)], looks)
+    for verdict, (words, look) in VERDICTS.items():
+        if any(cell is verdict for cell in found["distinguishable"]):
+            axes.plot([], [], label=words, **SHAPE, **({"marker": "o", "color": "0.2"} | look))
     axes.set_xlabel("mR difference (points)", fontsize=7)
     axes.tick_params(axis="x", labelsize=FONT)
     legend_above(figure, "")
     return figure
+
+
+def _pairs(found: pd.DataFrame) -> list[tuple[Any, Any]]:
+    return list(zip(found["key"], found["reference"], strict=True))
+
+
+def _draw_rows(axes: Axes, found: pd.DataFrame, places: np.ndarray, looks: list[Look]) -> None:
+    """Each difference at its place, with its interval; one off the scale at the edge, with its value in words."""
+    shown = on_scale(found, "difference")
+    if len(found):
+        low, high = limits_with_margin(found[shown], "difference")
+        axes.set_xlim(min(low, -1.5 * EQUIVALENCE), max(high, 1.5 * EQUIVALENCE))
+    bars, edges = whiskers(found, "difference"), axes.get_xlim()
+    for i, (value, place, look) in enumerate(zip(found["difference"], places, looks, strict=True)):
+        if shown[i]:
+            axes.errorbar(value, place, xerr=bars[:, i : i + 1], elinewidth=1, **SHAPE, **look)
+            continue
+        right = value > edges[1]
+        axes.plot(edges[int(right)], place, clip_on=False, **SHAPE, **look)
+        axes.annotate(
+            f"{signed(value)}, off the scale", (edges[int(right)], place), (-5 if right else 5, 0),
+            textcoords="offset points", ha="right" if right else "left", va="center_baseline", fontsize=FONT
+        )  # fmt: skip

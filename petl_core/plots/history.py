@@ -72,7 +72,7 @@ def plot_learning_curves(curves: pd.DataFrame, names: Mapping[Any, str], looks: 
     rows = -(-len(means) // columns)
     width = TWO_COLUMNS if columns > 2 else ONE_COLUMN
     figure, grid = plt.subplots(
-        rows, columns, sharex=True, sharey=True, figsize=(width, 0.35 + 1.05 * rows), squeeze=False
+        rows, columns, sharex=True, sharey=True, figsize=(width, 0.35 + 1.1 * rows), squeeze=False
     )  # fmt: skip
     for axes, key in zip(grid.flat, means, strict=False):
         look = looks[key]
@@ -81,12 +81,13 @@ def plot_learning_curves(curves: pd.DataFrame, names: Mapping[Any, str], looks: 
         axes.plot(seeds[key], color=look["color"], linewidth=0.5, alpha=0.7)
         axes.plot(means[key], color=look["color"], linewidth=1.4)
         chosen = curves[(curves["key"] == key) & curves["chosen"]]
-        axes.plot(chosen["epoch"], chosen["validation_mr"], linestyle="none", markersize=3.5, zorder=3, **look)
+        marks = look | {"linestyle": "none", "markersize": 2, "markeredgewidth": 0.5}  # small, to let curves show
+        axes.plot(chosen["epoch"], chosen["validation_mr"], zorder=3, **marks)
         axes.set_title(names[key].replace(" + ", "\n+ "), fontsize=SMALL, pad=2)
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     for i, axes in enumerate(grid.flat):
         axes.set_visible(i < len(means))
-        axes.tick_params(labelbottom=i + columns >= len(means))
+        axes.tick_params(labelbottom=True)  # in every row, so that gaps between them are equal
     figure.supxlabel("epoch (0: before training)", fontsize=8)
     figure.supylabel("validation mR (%)", fontsize=8)
     return figure

@@ -6,13 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.patches import ConnectionPatch
 from scipy.optimize import isotonic_regression
 
-from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look
+from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look, limits_with_margin
 
 LINE_HEIGHT = 0.115  # inches that a label takes
 POWERS_FROM = 1000  # larger values are labelled by their power of ten
 CLEAR, MOST = 4, 7  # points: between the middles of two markers; as far as one is moved aside for that
+FENCE = 1.5  # distances of the quartiles beyond these: further out are outliers (Tukey, "Exploratory Data Analysis")
+ENOUGH = 8  # values, of which quartiles say something
+LONGER = 1.5  # times as long as it need be, an axis is too long
 
 
 def label_column(
@@ -21,18 +25,23 @@ def label_column(
     """Fill an axes, which becomes invisible, with the names of points in the plot to its left.
 
     Args:
-        column: shares the y axis, whose limits and scale are final, with that plot, and stands beside it.
+        column: shares the y axis, whose limits and scale are final, with that plot, and comes next.
         heights: y of each key's point.
         names: of the keys.
         looks: of the keys.
     """
+    plot = column.figure.axes[column.figure.axes.index(column) - 1]
     column.axis("off")
     column.set_xlim(0, 1)
     to_fraction = column.transData + column.transAxes.inverted()
     true = to_fraction.transform([(0, height) for height in heights.values()])[:, 1]
     inches = column.figure.get_figheight() - 0.5  # less the x axis and its label
     for key, start, place in zip(heights, true, spread(true, LINE_HEIGHT / inches), strict=True):
-        column.plot([0, 0.12], [start, place], transform=column.transAxes, color="0.6", linewidth=0.4, clip_on=False)
+        leader = ConnectionPatch(
+            (1, start), (0.12, place), plot.transAxes, column.transAxes, color="0.6", linewidth=0.4
+        )
+        leader.set_in_layout(False)
+        column.add_artist(leader)
         column.plot(
             0.17, place, transform=column.transAxes, linestyle="none", markersize=4, clip_on=False, **looks[key]
         )  # fmt: skip
@@ -54,6 +63,26 @@ def spread(places: Sequence[float] | np.ndarray, gap: float) -> np.ndarray:
     found = np.empty(len(places))
     found[order] = moved + gaps
     return found
+
+
+def on_scale(frame: pd.DataFrame, metric: str) -> np.ndarray:
+    """Which rows an axis should show: all, or all but outliers, where with them it would be too long.
+
+    Args:
+        frame: with the metric and its interval, ``*_low`` and ``*_high``.
+        metric: a column.
+
+    Returns:
+        (rows,) bool.
+    """
+    everything = np.ones(len(frame), dtype=bool)
+    if len(frame) < ENOUGH:
+        return everything
+    low, high = frame[metric].quantile(0.25), frame[metric].quantile(0.75)
+    reach = FENCE * (high - low)
+    near = frame[metric].between(low - reach, high + reach).to_numpy()
+    long, short = (np.ptp(limits_with_margin(rows, metric)) for rows in (frame, frame[near]))
+    return near if long > LONGER * short else everything
 
 
 def steps_aside(axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> np.ndarray:

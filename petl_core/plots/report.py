@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from petl_core.evaluation.comparison import counted
 from petl_core.files import sha256
 from petl_core.paths import ROOT, resolve
 from petl_core.plots.outputs import read_manifest
@@ -69,7 +70,7 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
             continue
         shown = _table_html(folder / main) if main.endswith(".csv") else _picture_html(folder / main, _alt(record))
         links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in record["files"])
-        runs = f"{len(record['runs'])} runs, " if record["runs"] else ""
+        runs = f"{counted(len(record['runs']), 'run')}, " if record["runs"] else ""
         parts.append(
             f'<figure style="margin: 1em 0">{shown}<figcaption>{html.escape(record["caption"])} '
             f"<small>({links}; {runs}revision {record['revision']})</small></figcaption></figure>"
@@ -78,7 +79,7 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
 
 
 def page_markdown(folder: str | Path) -> str:
-    """The whole folder as a page that a git host renders: answers, pictures, tables, and the runs behind each."""
+    """The whole folder as a page that a git host renders: answers, pictures, tables, and, folded away, their runs."""
     folder = resolve(folder)
     parts = [
         "<!-- Written by notebooks/14_report.ipynb: do not edit. -->",
@@ -94,8 +95,11 @@ def page_markdown(folder: str | Path) -> str:
             if main.endswith(".csv"):
                 shown = (folder / main).with_suffix(".md").read_text(encoding="utf-8").strip()
             links = ", ".join(f"[{Path(file).suffix[1:]}]({file})" for file in record["files"])
-            runs = f"; {len(record['runs'])} runs: {', '.join(record['runs'])}" if record["runs"] else ""
-            parts.append(f"{shown}\n\n<sub>{links}; revision {record['revision']}{runs}</sub>")
+            parts.append(f"{shown}\n\n<sub>{links}; revision {record['revision']}</sub>")
+            if runs := record["runs"]:
+                parts.append(
+                    f"<details><summary>{counted(len(runs), 'run')}</summary><sub>{', '.join(runs)}</sub></details>"
+                )
     return "\n\n".join(parts) + "\n"
 
 

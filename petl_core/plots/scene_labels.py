@@ -13,7 +13,7 @@ from petl_core.plots.style import (
     POINTS_PER_INCH,
     legend_above,
     limits_with_margin,
-    marker_and_colour,
+    looks_beside_methods,
     method_look,
     moved,
     whiskers,
@@ -35,7 +35,6 @@ def plot_tests(ablation: Ablation, metric: str = "mr") -> Figure:
         metric: a key of ``METRICS``.
     """
     # A row of the table for each pair of a series and a mode.
-    untrained = [group for group in ablation.groups if not group.is_trained]
     series = [
         ablation.value_name("labels", use) if group.is_trained else describe(group.first)
         for use, group in zip(ablation.table["labels"], ablation.groups, strict=True)
@@ -43,8 +42,14 @@ def plot_tests(ablation: Ablation, metric: str = "mr") -> Figure:
     table = ablation.table.assign(series=series, queries=ablation.table["queries"].fillna("none"))
     modes = [mode for mode in QUERY_MODES if mode in set(table["queries"])]
     names = list(dict.fromkeys(series))
-    looks = {name: marker_and_colour(i) for i, name in enumerate(names)}
-    looks |= {describe(group.first): method_look(group.first.config.method) for group in untrained}
+    # A method without labels looks as it does elsewhere, uses of labels like no method.
+    looks = {
+        name: method_look(group.first.config.method)
+        for name, group in zip(series, ablation.groups, strict=True)
+        if not group.key[0]
+    }
+    uses = [name for name in names if name not in looks]
+    looks |= dict(zip(uses, looks_beside_methods(), strict=False))
 
     height = 0.9 + 0.12 * len(names) + len(modes) * max(0.32, STEP * (len(names) + 2) / POINTS_PER_INCH)
     figure, axes = plt.subplots(figsize=(ONE_COLUMN, height))

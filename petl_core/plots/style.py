@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation, Transform
@@ -103,6 +104,13 @@ def marker_and_colour(i: int) -> Look:
     return {"marker": MARKERS[i % len(MARKERS)], "color": sns.color_palette("colorblind")[i % 10]}
 
 
+def looks_beside_methods() -> list[Look]:
+    """:func:`marker_and_colour`, without the looks that methods have, for series that stand beside some."""
+    looks = [marker_and_colour(i) for i in range(len(MARKERS))]
+    of_methods = {(colour, marker) for colour, markers in FAMILIES.values() for marker in markers.values()}
+    return [look for look in looks if (to_hex(look["color"]), look["marker"]) not in of_methods]
+
+
 def whiskers(frame: pd.DataFrame, metric: str) -> np.ndarray:
     """(2, rows) distances from a metric down to its ``*_low`` and up to its ``*_high``, as ``errorbar`` takes them."""
     return np.clip([frame[metric] - frame[f"{metric}_low"], frame[f"{metric}_high"] - frame[metric]], 0, None)
@@ -130,7 +138,9 @@ def legend_above(figure: Figure, title: str) -> None:
     # Lines for reference come last; series are error bars, which are containers.
     entries = dict(sorted(entries.items(), key=lambda entry: isinstance(entry[1], Line2D)))
     # One row where that is wide enough, else as many columns as the longest entry allows.
-    inches = [0.6 + 0.055 * len(label) for label in entries] or [1]
+    inches = [0.5 + 0.048 * len(label) for label in entries] or [1]
     width = figure.get_figwidth()
     columns = len(entries) if sum(inches) < width else max(1, int(width // max(inches)))
-    figure.legend(entries.values(), entries.keys(), title=title, loc="outside upper center", ncol=columns)
+    figure.legend(
+        entries.values(), entries.keys(), title=title, loc="outside upper center", ncol=columns, columnspacing=1.2
+    )

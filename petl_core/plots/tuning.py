@@ -1,12 +1,15 @@
 """Plot of settings compared on validation."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from petl_core.evaluation.factors import format_value
 from petl_core.evaluation.tuning import TUNED
-from petl_core.plots.style import TWO_COLUMNS, marker_and_colour
+from petl_core.plots.style import TWO_COLUMNS, Look, legend_above, marker_and_colour
 
 COLUMNS = 4
 
@@ -20,17 +23,18 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
     panels = list(compared.groupby("method", sort=False))
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    size = (TWO_COLUMNS, 0.3 + 1.35 * rows)
+    size = (TWO_COLUMNS, 0.5 + 1.3 * rows)
     figure, grid = plt.subplots(rows, columns, sharex=True, sharey=True, figsize=size, squeeze=False)
+    looks: dict[str, Look] = {}  # by settings in words, the same in all panels
     for axes, (method, tried) in zip(grid.flat, panels, strict=False):
         others = [name for name in TUNED[1:] if name in tried and tried[name].nunique(dropna=False) > 1]
         lines = tried.groupby(others, dropna=False, sort=True) if others else [((), tried)]
-        for i, (values, points) in enumerate(lines):
-            label = ", ".join(_in_words(name, value) for name, value in zip(others, values, strict=True))
+        for values, points in lines:
+            label = _in_words(dict(zip(others, values, strict=True)))
             points = points.sort_values("learning_rate")
             axes.plot(
                 points["learning_rate"], points["validation_mr"], label=label, linewidth=1, markersize=3.5,
-                **marker_and_colour(i)
+                **looks.setdefault(label, marker_and_colour(len(looks)))
             )  # fmt: skip
         best = tried[tried["chosen"]]
         ring = {"markersize": 8, "color": "0.2", "fillstyle": "none", "clip_on": False}
@@ -38,21 +42,35 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
         axes.margins(y=0.12)
         axes.set_title(method, fontsize=7)
         axes.set_xscale("log")
-        axes.tick_params(labelsize=7)
-        if others:
-            axes.legend(fontsize=6, loc="lower center", handlelength=1.2)
+        axes.set_xticks(ticks := _ticks(compared["learning_rate"]), [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.tick_params(labelsize=7, labelbottom=True)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
-    for axes in grid.flat[max(0, len(panels) - columns) : len(panels)]:  # with nothing below
-        axes.set_xlabel("learning rate", fontsize=7)
-        axes.tick_params(labelbottom=True)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("validation mR (%)", fontsize=7)
+    figure.supxlabel("learning rate", fontsize=8)
+    figure.supylabel("validation mR (%)", fontsize=8)
+    if any(looks):
+        legend_above(figure, "")
     return figure
 
 
-def _in_words(setting: str, value: object) -> str:
-    """A setting's value in a legend."""
-    if setting == "learn_temperature":
-        return "learned temperature" if value else "fixed"
-    return f"{setting.replace('_', ' ')} {format_value(setting, value)}"
+def _in_words(settings: dict[str, Any]) -> str:
+    """Settings in a legend; a learned temperature has no value, and one with a value is not learned."""
+    learned = settings.pop("learn_temperature", None)
+    words = []
+    if learned:
+        settings.pop("temperature", None)
+        words = ["learned temperature"]
+    elif learned is not None and "temperature" not in settings:
+        words = ["fixed temperature"]
+    return ", ".join(
+        words + [f"{name.replace('_', ' ')} {format_value(name, value)}" for name, value in settings.items()]
+    )
+
+
+def _ticks(rates: pd.Series) -> np.ndarray:
+    """The powers of ten that were tried; all rates where these are fewer than two."""
+    tried = np.unique(rates)
+    exponents = np.log10(tried)
+    powers = tried[np.isclose(exponents, exponents.round())]
+    return powers if len(powers) > 1 else tried

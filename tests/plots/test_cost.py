@@ -37,6 +37,14 @@ def test_the_plot_names_every_method_and_what_is_only_claimed(costs):
     plt.close("all")
 
 
+def test_each_claim_has_a_star_of_its_own(costs):
+    two = pd.concat([costs, costs[2:3].assign(subject="uniadapter", method="uniadapter", title="UniAdapter")])
+    figure = plot_throughput(two)
+    stars = [line.get_marker() for line in figure.axes[0].lines if line.get_markersize() == 8]
+    assert len(stars) == len(set(stars)) == 2
+    plt.close(figure)
+
+
 def test_throughput_has_its_quartiles_and_cached_features_an_open_marker(costs):
     axes = plot_throughput(costs).axes[0]
     bars = [container.lines[2][0].get_segments()[0][:, 1] for container in axes.containers]

@@ -28,6 +28,17 @@ def test_drift_is_the_median_and_the_range_of_the_runs_by_epoch_and_age(tmp_path
     plt.close(figure)
 
 
+def test_an_epoch_is_drawn_where_half_of_the_runs_still_train(tmp_path):
+    runs = [fake_run(tmp_path, 0.5, queue_size=16, seed=seed, epochs=seed) for seed in (2, 3, 4, 5)]
+    for run in runs:
+        add_drift(run)
+    figure = plot_drift(queue_drift(runs, ["queue_size"]), "queue_size")
+    for axes in figure.axes:
+        assert {line.get_xdata()[-1] for line in axes.lines} == {4}, "the fifth epoch is one run's"
+        assert axes.get_title() == "", "one value needs no heading"
+    plt.close(figure)
+
+
 def test_features_that_did_not_move_are_drawn_at_the_bottom_of_the_log_axis(tmp_path):
     run = fake_run(tmp_path, 0.5, queue_size=16)
     add_drift(run)

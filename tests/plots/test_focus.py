@@ -18,5 +18,7 @@ def test_maps_are_drawn_over_images_with_the_boxes_of_targets(tmp_path):
     for row, path in enumerate(paths):
         axes = figure.axes[4 * row + 1]
         assert len(axes.patches) == len(boxes[path.name]) > 0
+        assert all(box.get_path_effects() for box in axes.patches), "they show on dark and on bright"
+        assert axes.images[1].get_alpha() < 0.5
         assert axes.images[1].get_extent() == [0, 48, 48, 0]
     mpl.pyplot.close(figure)

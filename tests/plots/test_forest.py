@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from fake_runs import fake_comparison, fake_run
 
@@ -31,39 +32,88 @@ def close_figures():
     plt.close("all")
 
 
+@pytest.fixture
+def spread_groups(tmp_path):
+    """Zero-shot and eight methods of three seeds, far apart only in the last."""
+    rates = dict.fromkeys(range(1, 8), 0.6) | {8: 0.1}
+    seeds = [(share, seed) for share in rates for seed in (2, 3, 4)]
+    runs = [fake_run(tmp_path, rates[share], seed=seed, method_options={"share": share}) for share, seed in seeds]
+    zero_shot = fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)
+    return group_runs([zero_shot, *runs], lambda run: (run.config.method, run.config.method_options.get("share")))
+
+
+def draw(groups, references, names=None):
+    first = first_runs(groups)
+    frame = differences(groups, references)
+    return frame, plot_differences(frame, names or short_names(first), first)
+
+
+def rows_of(axes):
+    """The labels from the top down, but for those of references."""
+    return [label.get_text() for label in axes.get_yticklabels() if label.get_fontstyle() != "italic"]
+
+
 def drawn(figure):
-    """By label of a series, its marker's filling and its points: (difference, low, high, place)."""
-    found = {}
-    for container in figure.axes[0].containers:
+    """By label of its row: the marker's shape, whether it is filled, and (difference, low, high)."""
+    axes, found = figure.axes[0], {}
+    labels = dict(zip(axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
+    for container in axes.containers:
         points, _, (bars,) = container.lines
-        rows = zip(points.get_xydata(), bars.get_segments(), strict=True)
-        values = [(x, bar[0][0], bar[1][0], y) for (x, y), bar in rows]
-        found[container.get_label()] = points.get_markerfacecolor() != "white", values
+        ((value, place),), (((low, _), (high, _)),) = points.get_xydata(), bars.get_segments()
+        filled = points.get_markerfacecolor() == points.get_color()
+        found[labels[place]] = points.get_marker(), filled, (value, low, high)
     return found
 
 
-def test_every_difference_stands_at_its_place_with_its_interval_and_verdict(groups):
-    frame, names = differences(groups, groups[1:2]), short_names(first_runs(groups))
-    figure = plot_differences(frame, names)
+def test_every_difference_stands_at_its_place_with_its_interval_and_its_method_and_verdict(groups):
+    frame, figure = draw(groups, groups[1:2])
     found = drawn(figure)
-    assert {label: filled for label, (filled, _) in found.items()} == {
-        "distinguishable": True,
-        "not distinguishable": False,
-        "one seed, no verdict": False,
-    }
+    assert {label: look for label, (*look, _) in found.items()} == {
+        "MRS-Adapter": ["o", False],
+        "Focus-Adapter (InfoNCE)": ["D", False],
+    }, "zero-shot is left out, and what has no common seed"
     rows = frame[["difference", "low", "high"]].to_numpy().tolist()
-    shown = [values[0][:3] for _, values in found.values()]
-    assert shown == [pytest.approx(row) for row in rows[:3]]  # the fourth has no common seed
-    axes = figure.axes[0]
-    labels = dict(zip(axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
-    assert [labels[values[0][3]] for _, values in found.values()] == [
-        "Zero-shot CLIP", "MRS-Adapter", "Focus-Adapter (InfoNCE)",
+    assert [values for *_, values in found.values()] == [pytest.approx(row) for row in rows[1:3]]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "within ±1 point", "not distinguishable", "one seed, no verdict",
     ]  # fmt: skip
-    assert next(iter(labels.values())) == "against Full fine-tuning:" and axes.yaxis_inverted()
+    axes = figure.axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "against Full fine-tuning:" and axes.yaxis_inverted()
+
+
+def test_what_is_distinguishable_is_filled(spread_groups):
+    names = {group.key: str(group.key) for group in spread_groups}
+    frame, figure = draw(spread_groups[:3] + spread_groups[-1:], spread_groups[1:2], names)
+    assert frame["distinguishable"].tolist() == [True, False, True]
+    assert [filled for _, filled, _ in drawn(figure).values()] == [False, True]
+
+
+def test_what_was_not_trained_is_shown_where_nothing_else_is(groups):
+    figure = draw(groups[:2], groups[1:2])[1]
+    assert list(drawn(figure)) == ["Zero-shot CLIP"]
+
+
+def test_outliers_stand_at_the_edge_with_their_value(spread_groups):
+    names = {group.key: str(group.key) for group in spread_groups}
+    frame, figure = draw(spread_groups, spread_groups[1:3], names)
+    axes = figure.axes[0]
+    outliers = frame[[key == ("mrs", 8) for key in frame["key"]]]
+    assert [text.get_text() for text in axes.texts] == [
+        f"{value:.2f}, off the scale".replace("-", "\N{MINUS SIGN}") for value in outliers["difference"]
+    ]
+    at_edge = [line for line in axes.lines if list(line.get_xdata()) == [axes.get_xlim()[0]]]
+    assert len(at_edge) == len(outliers) == 2 and axes.get_xlim()[0] > outliers["difference"].max()
+    assert len(rows_of(axes)) == len(axes.containers) + 2
+
+
+def test_four_dozen_rows_fit_a_page_with_room_for_a_caption(groups):
+    frame = pd.concat([differences(groups, groups[1:2])[1:2]] * 48, ignore_index=True)
+    figure = plot_differences(frame, short_names(first_runs(groups)), first_runs(groups))
+    assert len(rows_of(figure.axes[0])) == 48 and figure.get_figheight() < 8
 
 
 def test_the_band_and_zero_are_there(groups):
-    axes = plot_differences(differences(groups, groups[1:2]), short_names(first_runs(groups))).axes[0]
+    axes = draw(groups, groups[1:2])[1].axes[0]
     (band,) = axes.patches
     assert (band.get_x(), band.get_width()) == (-1, 2)
     assert any(set(line.get_xdata()) == {0} for line in axes.lines)
@@ -71,12 +121,11 @@ def test_the_band_and_zero_are_there(groups):
 
 def test_long_names_are_broken_within_a_column(groups, tmp_path):
     use_style()
-    frame = differences(groups, groups[1:3])
     names = {
         key: f"{name} · with a long description of what was changed"
         for key, name in full_names(first_runs(groups)).items()
     }
-    figure = plot_differences(frame, names)
+    frame, figure = draw(groups, groups[1:3], names)
     figure.draw_without_rendering()
     axes = figure.axes[0]
     boxes = [label.get_window_extent() for label in axes.get_yticklabels()]
@@ -98,12 +147,13 @@ def test_long_names_are_broken_within_a_column(groups, tmp_path):
 
 
 def test_where_nothing_was_compared_there_is_an_empty_plot(groups):
-    plot_differences(differences(groups, []), {}).draw_without_rendering()
+    draw(groups, [])[1].draw_without_rendering()
 
 
 def test_a_reference_heads_all_its_rows_once(groups):
     frame, names = differences(groups, groups[:3]), full_names(first_runs(groups))
     mixed = frame.dropna(subset="difference").sort_values("key", kind="stable")
-    labels = [label.get_text() for label in plot_differences(mixed, names).axes[0].get_yticklabels()]
+    axes = plot_differences(mixed, names, first_runs(groups)).axes[0]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
     heads = [label for label in labels if label.startswith("against")]
-    assert len(heads) == len(set(heads)) == mixed["reference"].nunique() > 1
+    assert len(heads) == len(set(heads)) == 2, "no difference to zero-shot is shown"

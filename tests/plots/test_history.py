@@ -51,10 +51,11 @@ def test_each_method_has_its_panel_of_seeds_and_their_mean_as_far_as_all_go(tmp_
     seeds, (mean, marks) = figure.axes[1].lines[2:5], figure.axes[1].lines[5:]
     assert [np.isfinite(line.get_ydata()).sum() for line in seeds] == [2, 2, 3]
     assert mean.get_xdata().tolist() == [1, 2] and mean.get_ydata().tolist() == [10.0, 11.0]
+    assert marks.get_markersize() < 3, "curves show"
     assert marks.get_marker() == "o" and marks.get_xydata().tolist() == [[1, 10.0]] * 3
 
 
-def test_many_methods_fill_rows_of_panels(tmp_path):
+def test_many_methods_fill_rows_of_panels_with_equal_gaps(tmp_path):
     runs = [fake_run(tmp_path, 0.5, learning_rate=10.0**-i) for i in range(8)]
     groups = group_runs(runs, lambda run: (run.config.learning_rate,))
     names = {group.key: str(group.key) for group in groups}
@@ -62,5 +63,4 @@ def test_many_methods_fill_rows_of_panels(tmp_path):
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 8 and len(figure.axes) == 12
     figure.draw_without_rendering()
-    labelled = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in shown]
-    assert labelled == [False, False, *[True] * 6], "the lowest panel of each column tells the epochs"
+    assert all(any(label.get_visible() for label in axes.get_xticklabels()) for axes in shown)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.patches import ConnectionPatch
 
 from petl_core.plots import layout
 
@@ -45,9 +46,10 @@ def test_labels_stand_in_the_order_of_their_points_each_with_its_marker_and_a_li
     assert [text.get_text() for text in column.texts] == ["method a", "method b", "method c"]
     low, top, other = (text.get_position()[1] for text in column.texts)
     assert low < other < top
-    starts = [line.get_ydata()[0] for line in column.lines[::2]]
-    np.testing.assert_allclose(starts, [1 / 3, 1, 1 / 3])
-    assert [line.get_marker() for line in column.lines[1::2]] == ["o", "s", "D"]
+    leaders = [artist for artist in column.get_children() if isinstance(artist, ConnectionPatch)]
+    np.testing.assert_allclose([leader.xy1 for leader in leaders], [(1, 1 / 3), (1, 1), (1, 1 / 3)])
+    assert all(leader.coords1 is axes.transAxes for leader in leaders), "they start at the edge of the plot"
+    assert [line.get_marker() for line in column.lines] == ["o", "s", "D"]
 
 
 def in_points(axes, x, y, shifts):
@@ -65,6 +67,22 @@ def test_markers_are_moved_clear_of_one_another_and_no_further_than_need_be():
     drawn = in_points(axes, x, y, shifts)
     distances = np.linalg.norm(drawn[:, None] - drawn, axis=2)[~np.eye(4, dtype=bool)]
     assert distances.min() >= layout.CLEAR
+
+
+def scores(*values):
+    return pd.DataFrame({"mr": values, "mr_low": np.subtract(values, 2.0), "mr_high": np.add(values, 2.0)})
+
+
+def test_outliers_are_off_the_scale_where_they_would_squeeze_all_else():
+    near = [40.0, 41, 42, 43, 44, 45, 46]
+    assert layout.on_scale(scores(16, 18, *near), "mr").tolist() == [False] * 2 + [True] * 7
+    assert layout.on_scale(scores(35, *near), "mr").all(), "not so far away"
+    assert layout.on_scale(scores(*near[:6], 43, 43, 43, 49), "mr").all(), "an outlier that squeezes nothing"
+
+
+@pytest.mark.parametrize("values", [[], [40.0], [0.0, 40.0, 41.0, 42.0]])
+def test_a_handful_has_no_outliers(values):
+    assert layout.on_scale(scores(*values), "mr").tolist() == [True] * len(values)
 
 
 def test_what_is_not_drawn_moves_nothing():

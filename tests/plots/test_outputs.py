@@ -74,7 +74,8 @@ def test_an_answer_is_a_paragraph_that_stands_first_on_the_page(folder):
     assert (folder / "benchmark_answer.md").read_text() == "It holds by 2.0 points.\n"
     page = report.page_markdown(folder)
     assert page.index("It holds by 2.0 points.") < page.index("![A figure.](benchmark.png)\n\nA figure.")
-    assert "| MRS → x" in page and RUN.config.hash in page
+    runs = f"<details><summary>1 run</summary><sub>{RUN.config.hash}</sub></details>"
+    assert "| MRS → x" in page and page.count(runs) == page.count(RUN.config.hash) == 2, "folded away"
     html = report.section_html(folder, "04_benchmark", report.outputs_by_notebook(folder)["04_benchmark"])
     assert html.index("<p>It holds") < html.index("<figure")
 

@@ -5,11 +5,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from fake_runs import add_labelled_tests, fake_run
+from matplotlib.colors import to_hex
 
+from petl_core.adapters import METHODS
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.labelled_queries import labelled_tests
 from petl_core.plots.scene_labels import plot_tests
-from petl_core.plots.style import ONE_COLUMN, use_style
+from petl_core.plots.style import ONE_COLUMN, method_look, use_style
 
 mpl.use("agg")
 
@@ -40,6 +42,12 @@ def test_every_test_is_a_row_and_every_use_a_series(tmp_path):
     assert np.concatenate([line.get_xdata() for line in points]) == pytest.approx(ablation.table["mr"].to_numpy())
     legend = figure.legends[0].get_window_extent()
     assert figure.get_figwidth() == ONE_COLUMN and legend.x0 >= 0 and legend.x1 <= figure.bbox.width
+    zero_shot, without, with_labels = [
+        (to_hex(handle.lines[0].get_color()), handle.lines[0].get_marker()) for handle in axes.containers
+    ]
+    of_methods = {(look["color"], look["marker"]) for look in map(method_look, METHODS)}
+    assert without == tuple(method_look("mrs").values()) and {zero_shot, without} < of_methods
+    assert with_labels not in of_methods
     plt.close("all")
 
 
