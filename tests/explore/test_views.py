@@ -213,7 +213,7 @@ def test_another_model_answers_the_same_beside(opened, choice_named):
     assert view.choice.value == NOTHING and view.galleries.layout.display == "none"
 
 
-def test_another_model_that_cannot_be_opened_is_told_and_shows_no_answers_of_the_last(opened, choice_named, monkeypatch):
+def test_another_model_that_cannot_be_opened_shows_no_answers_of_the_last(opened, choice_named, monkeypatch):
     opened.ask(Question(text="a road"))
     view = Comparison(opened)
     view.choice.value = choice_named("focus")
