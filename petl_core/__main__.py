@@ -9,7 +9,7 @@ from petl_core.data import DataError
 from petl_core.data import command as data_command
 from petl_core.paper import command as paper_command
 from petl_core.runs import graph, progress, study
-from petl_core.runs.folder import open_run
+from petl_core.runs.folder import find_run, open_run
 from petl_core.search import command as search_command
 from petl_core.validation import ConfigError
 
@@ -58,7 +58,7 @@ def _add_export(commands: "argparse._SubParsersAction") -> None:
     form = argparse.RawDescriptionHelpFormatter
     sub = commands.add_parser("export", help=text, description=text, epilog=EXPORTS, formatter_class=form)
     sub.set_defaults(command=_export)
-    sub.add_argument("run", metavar="RUN", help="its folder, as in runs/HASH")
+    sub.add_argument("run", metavar="RUN", help="its folder, as in runs/HASH, or its name, HASH")
     sub.add_argument("kind", metavar="KIND", choices=("embeddings", "open_clip", "hub"), help="see below")
     sub.add_argument("out", metavar="OUT", help="file or folder to write")
     sub.add_argument("--split", default="test", help="of embeddings: train, validation or test; default: %(default)s")
@@ -86,7 +86,7 @@ def _plan(asked: argparse.Namespace) -> int:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    run, out = open_run(Path(asked.run).absolute()), Path(asked.out).absolute()  # as the shell means them
+    run, out = open_run(find_run(asked.run)), Path(asked.out).absolute()  # as the shell means it
     from petl_core import export  # imports torch
     from petl_core.runs.experiment import load_model
 

@@ -123,6 +123,14 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, config, metrics)
 
 
+def find_run(text: str, runs_root: str | Path = "runs") -> Path:
+    """The folder that a command means: a path as the shell has it, or from the project's root, or a run's name."""
+    from_here = Path(text).absolute()
+    if from_here.is_dir():
+        return from_here
+    return resolve(text) if len(Path(text).parts) > 1 else resolve(runs_root) / text
+
+
 def failure_of(folder: str | Path, reason: str = "") -> Failure:
     """What a folder tells of a run that is not there; otherwise ``reason``, or that it was not run yet."""
     folder = resolve(folder)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from petl_core.runs.folder import find_run
 from petl_core.search.options import STRETCHES, IndexOptions
 from petl_core.validation import ConfigError
 
@@ -124,7 +125,7 @@ def _model(asked: argparse.Namespace) -> "AdaptedCLIP":
         return models.zero_shot(name, pretrained, *places)
     if asked.model or asked.pretrained:
         raise ConfigError(f"--run {asked.run} has a model of its own; leave --model and --pretrained out")
-    return models.of_run(asked.run, *places)
+    return models.of_run(find_run(asked.run, asked.runs_root), *places)
 
 
 def _line(hit: "Hit", given: Path, folder: Path) -> str:
