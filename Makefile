@@ -29,13 +29,10 @@ study: install  ## run the default study: data, backbone, runs, then tables and 
 	@$(STUDY) study
 
 ablations: install  ## run the ablations: HMMC, queue, bottleneck, training data, at five seeds
-	@$(STUDY) ablations
+	@set -e; for section in ablations data_fraction; do $(STUDY) $$section; done
 
-full: install  ## tune every method, then run all of them and the ablations at five seeds
-	@$(STUDY) tuning
-	@$(STUDY) full
-	@$(STUDY) cmer
-	@$(STUDY) ablations
+full: install  ## tune every method, then run all of them and the ablations at five seeds, and measure costs
+	@set -e; for section in tuning full cmer ablations data_fraction costs; do $(STUDY) $$section; done
 
 paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsicd, ucm); OPTIONS=--dry-run only checks
 	@$(BIN)/python -m petl_core paper $(DATASET) --cores $(CORES) $(if $(BACKBONE),--backbone '$(BACKBONE)') \

@@ -8,6 +8,7 @@ from petl_core.paths import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "figures/README.md", "notebooks/README.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+INTERVAL = re.compile(r"(\d+\.\d+)[^\[\]\d]*(\[[+−]\d[^\]]*\])")  # of a difference, behind it
 NUMBER = re.compile(r"(?<![\w.])(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\w)")
 
 
@@ -36,3 +37,11 @@ def test_a_finding_quotes_the_tables_that_it_links(finding):
     assert quoted, "a finding has figures"
     missing = [number for number in quoted if number not in NUMBER.findall(said)]
     assert not missing, f"not in {', '.join(tables)}: {missing}"
+
+
+@pytest.mark.parametrize("finding", findings(), ids=lambda finding: finding[:40])
+def test_a_difference_and_its_interval_are_of_one_row(finding):
+    tables = [link for link in LINK.findall(finding) if link.startswith("figures/")]
+    rows = [row for table in tables for row in (ROOT / table).read_text(encoding="utf-8").splitlines()]
+    for difference, interval in INTERVAL.findall(LINK.sub("]", finding)):
+        assert any(difference in row and interval in row for row in rows), f"no row has {difference} {interval}"
