@@ -34,9 +34,9 @@ def on_level(differences: pd.DataFrame, names: Names, claim: str) -> str:
     levels = []
     for row in judged.to_dict("records"):
         if row["distinguishable"]:
-            verdict = "told from it"
+            verdict = "significant"
         else:
-            verdict = "level within ±1 point" if row["equivalent"] is True else "not told from it"
+            verdict = "level within ±1 point" if row["equivalent"] is True else "not significant"
         levels.append(f"{_pair(row, names)}, {verdict}")
     adjusted = f" (5% level, adjusted by Holm for {counted(len(judged), 'pair')})" if len(judged) > 1 else ""
     return f"{claim}. Here {'; '.join(levels)}{adjusted}."

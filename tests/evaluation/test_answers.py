@@ -75,8 +75,8 @@ def test_many_differences_are_counted_and_the_largest_spelled_out():
 def test_a_claim_of_staying_level_is_judged_pair_by_pair():
     rows = frame(("a", 2.0, True, False), ("b", 0.1, False, True), ("c", -2.0, False, None))
     assert answers.on_level(rows, NAMES, "It is level") == (
-        "It is level. Here A 2.00 points above R [+1.50, +2.50], told from it; B 0.10 points above R [−0.40, +0.60], "
-        "level within ±1 point; C 2.00 points below R [−2.50, −1.50], not told from it (5% level, adjusted by Holm for "
+        "It is level. Here A 2.00 points above R [+1.50, +2.50], significant; B 0.10 points above R [−0.40, +0.60], "
+        "level within ±1 point; C 2.00 points below R [−2.50, −1.50], not significant (5% level, adjusted by Holm for "
         "3 pairs)."
     )
     assert answers.on_level(rows.assign(p=float("nan")), NAMES, "It is level").endswith("for want of two seeds.")
