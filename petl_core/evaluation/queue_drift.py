@@ -1,6 +1,7 @@
 """How far queues of recycled negatives drift from what encodes their keys."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -26,13 +27,19 @@ def queue_drift(runs: Sequence[Run], factors: Sequence[str]) -> pd.DataFrame:
 
 
 def drift_by_keys(runs: Sequence[Run]) -> pd.DataFrame:
-    """:func:`queue_drift` of the largest queue by its keys (factor "queue"), all other settings at their default.
+    """:func:`queue_drift` of the largest queue by its keys (factor "queue"), all but its weight at its default.
 
-    Beside them stands a queue of weight 0, where there is one: how its features drift is the model's own doing.
+    The weight is that of the first such queue that counts. Beside them stands a queue of weight 0, where there is one:
+    how its features drift is the model's own doing.
     """
-    watched, own, slow = (("queue_weight", 0.0),), (), (("queue_keys", "ema"),)
     queued = [run for run in runs if run.config.queue_size]
     largest = max((run.config.queue_size for run in queued), default=0)
     of_largest = [run for run in queued if run.config.queue_size == largest]
-    shown = [run for keys in (watched, own, slow) for run in of_largest if queue_settings(run.config) == keys]
+    counted = next((run.config.queue_weight for run in of_largest if run.config.queue_weight), None)
+    wanted = ((0.0, ()), (counted, ()), (counted, (("queue_keys", "ema"),)))
+    shown = [run for one in wanted for run in of_largest if (run.config.queue_weight, _but_for_weight(run)) == one]
     return queue_drift(shown, ["queue"])
+
+
+def _but_for_weight(run: Run) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, value) for name, value in queue_settings(run.config) if name != "queue_weight")

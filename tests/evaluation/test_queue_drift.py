@@ -37,3 +37,11 @@ def test_keys_are_compared_in_the_largest_queue_as_it_comes_beside_one_that_is_o
     assert list(dict.fromkeys(frame["queue"])) == [(("queue_weight", 0.0),), (), (("queue_keys", "ema"),)]
     assert set(frame["key"]) == {runs[i].config.hash for i in (0, 1, 3, 4)}
     assert drift_by_keys(runs[-1:]).empty
+
+
+def test_queues_of_another_weight_are_compared_where_none_has_the_default(tmp_path):
+    lighter = {"queue_size": 64, "queue_weight": 0.1}
+    made = [fake_run(tmp_path, 0.5, **lighter, queue_keys=keys) for keys in ("own", "ema")]
+    for run in made:
+        add_drift(run)
+    assert set(drift_by_keys(made)["key"]) == {run.config.hash for run in made}
