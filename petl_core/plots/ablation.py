@@ -33,6 +33,7 @@ from petl_core.plots.style import (
 )
 
 STEP = 5  # points between series that would otherwise lie on each other, more than a marker
+FEWEST_ROWS = 4  # that a plot has height for, so that a legend of several lines leaves it some
 ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
 SERIES = {"markersize": 4, "linewidth": 1}
 SHORT_TERMS = {"cross": "I–T", "image": "I–I", "text": "T–T"}
@@ -53,7 +54,7 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric:
     parts = _by_panel(ablation, panels)
     row_values, hue_values = levels(table[rows]), levels(table[hue])
     width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
-    height = 0.9 + max(0.22, STEP / POINTS_PER_INCH * (len(hue_values) + 1)) * max(2, len(row_values))
+    height = 0.9 + max(0.22, STEP / POINTS_PER_INCH * (len(hue_values) + 1)) * max(FEWEST_ROWS, len(row_values))
     figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(width, height))
     for axes, (heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
         for i, value in enumerate(hue_values):

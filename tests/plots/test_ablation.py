@@ -10,7 +10,7 @@ from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.labelled_queries import LabelledTest, labelled_tests
 from petl_core.plots.ablation import plot_lines, plot_rows
 from petl_core.plots.outputs import Outputs
-from petl_core.plots.style import ONE_COLUMN, method_look
+from petl_core.plots.style import ONE_COLUMN, method_look, use_style
 
 mpl.use("agg")
 
@@ -97,6 +97,18 @@ def test_rows_show_every_combination(tmp_path):
     assert names == ["I–T + I–I + T–T", "I–T + T–T"]
     for axes in figure.axes:
         assert sum(len(line.get_ydata()) for line in axes.lines if line.get_marker() in ("o", "s")) == 4
+
+
+def test_two_rows_keep_their_height_below_a_legend_of_several_lines(tmp_path):
+    runs = [fake_run(tmp_path, 0.1, method="zero_shot", epochs=0)]
+    losses = [{"contrast": contrast, "w_image": w} for contrast in ("infonce", "triplet") for w in (0.0, 1.0)]
+    runs += [fake_run(tmp_path, 0.9, **loss) for loss in losses]
+    with mpl.rc_context():
+        use_style()
+        figure = plot_rows(Ablation(runs, ["terms", "contrast"]), "terms", "contrast")
+        figure.draw_without_rendering()
+    (axes,) = figure.axes
+    assert axes.get_window_extent().height / figure.dpi > 0.5  # inches
 
 
 def test_labelled_queries_are_lines_of_their_own(tmp_path):
