@@ -77,9 +77,9 @@ class Ablation:
         return f"Test mR {subject}, 95% intervals. {self.on}"
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
-        """Of a frame of :meth:`differences`: what is compared, what cannot be told apart, and what could have been."""
-        sentences = comparison.verdicts(differences, self.names)
-        return f"Paired mR differences (points) {subject}, 95% intervals. {sentences} {self.on}"
+        """Of a frame of :meth:`differences`: what is compared, how much is told apart, what could have been."""
+        told = comparison.verdicts(differences)
+        return f"Paired mR differences (points) {subject}, 95% intervals. {told} {self.on}"
 
     def forest_caption(self, subject: str) -> str:
         """Of a plot of differences."""

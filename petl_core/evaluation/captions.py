@@ -30,14 +30,20 @@ def conditions(runs: Sequence[Run]) -> str:
     for run in trained:
         seeds_of_row.setdefault(run.config.replace(seed=0).hash, set()).add(run.config.seed)
     fewest = min(map(len, seeds_of_row.values()), default=0)
-    listed = ", ".join(map(str, seeds))
-    shown = f"mean over seeds {listed}" if len(seeds) > 1 else f"seed {listed}"
+    shown = f"mean over seeds {_listed(seeds)}" if len(seeds) > 1 else f"seed {_listed(seeds)}"
     if fewest < len(seeds):
         shown += f" (some rows have {fewest} of them)"
     over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
-    text = f"recalls (%) on {images} test images, {shown}, with 95% intervals over {over}"
+    text = f"recalls (%) on {images} test images, {shown}; 95% intervals over {over}"
     seen = {training_data_warning(run.config.pretrained or run.config.backbone) for run in runs} - {""}
     return " ".join([f"{text}; epoch chosen on validation.", on(runs[0]), *sorted(seen)])
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    """Seeds in ascending order, as in "2 to 6" or "2, 3, 7"."""
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
 
 
 def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:

@@ -18,7 +18,6 @@ POWER = 0.8
 EQUIVALENCE = 1.0  # points of mR; what lies within them is no difference to speak of
 SEEDS_FOR_A_VERDICT = 2
 ANSWERS = {True: "yes", False: "no", None: "cannot tell"}
-NAMED = 5  # pairs that a sentence names; more are counted
 DIFFERENCE_COLUMNS = [
     "key", "reference", "seeds", "difference", "low", "high", "p", "p_holm", "distinguishable", "equivalent",
     "detectable",
@@ -105,21 +104,19 @@ def holm(p: ArrayLike) -> np.ndarray:
     return adjusted
 
 
-def verdicts(differences: pd.DataFrame, names: Names) -> str:
-    """What a frame of :func:`differences` does not support, in words, and how small a difference it could have told."""
-    return " ".join(filter(None, [not_distinguishable(differences, names), smallest_told(differences)]))
-
-
-def not_distinguishable(differences: pd.DataFrame, names: Names) -> str:
-    """The pairs of a frame of :func:`differences` that it does not tell apart, in words."""
-    judged = differences[differences["distinguishable"].notna()]
+def verdicts(differences: pd.DataFrame) -> str:
+    """How many pairs of a frame of :func:`differences` are told apart, and how small a difference could have been."""
+    judged = differences["distinguishable"].dropna()
     of_one_seed = int((differences["seeds"] == 1).sum())
     parts = []
     if len(judged):
-        parts.append(_pairs_alike(judged, names))
+        told = f"{judged.astype(bool).sum()} of {counted(len(judged), 'pair')}"
+        parts.append(f"{told} can be told apart ({SIGNIFICANCE:.0%} level, adjusted by Holm).")
     if of_one_seed:
         parts.append(f"No verdict on {counted(of_one_seed, 'pair')} with one seed in common.")
-    return " ".join(parts) or "No two rows could be compared."
+    if not parts:
+        parts.append("No two rows could be compared.")
+    return " ".join(filter(None, [*parts, smallest_told(differences)]))
 
 
 def smallest_told(differences: pd.DataFrame) -> str:
@@ -189,21 +186,6 @@ def _shown_p(p: float) -> str:
 def counted(count: int, noun: str) -> str:
     """A count in words, as in "1 pair" and "2 pairs"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _pairs_alike(judged: pd.DataFrame, names: Names) -> str:
-    """Which of the pairs with a verdict are not told apart."""
-    how = f"({SIGNIFICANCE:.0%} level, adjusted by Holm for {counted(len(judged), 'pair')})"
-    pairs = judged[~judged["distinguishable"].astype(bool)]
-    if pairs.empty:
-        return f"Every pair judged is distinguishable {how}."
-    if len(pairs) > NAMED:
-        return f"Not distinguishable: {len(pairs)} of {counted(len(judged), 'pair')} {how}."
-    alike: dict[Key, list[Key]] = {}  # reference -> groups
-    for row in pairs.to_dict("records"):
-        alike.setdefault(row["reference"], []).append(row["key"])
-    parts = [f"from {names[reference]}: {', '.join(names[key] for key in keys)}" for reference, keys in alike.items()]
-    return f"Not distinguishable {how} {'; '.join(parts)}."
 
 
 def _distinct(pairs: Iterable[tuple[Group, Group]]) -> list[tuple[Group, Group]]:

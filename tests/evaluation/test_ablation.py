@@ -114,7 +114,7 @@ def test_differences_refer_to_the_first_trained_group(queue):
     ]
     assert queue.readable_differences(frame)["Seeds"].tolist() == [2, 2, 2]
     caption = queue.differences_caption("to the first", frame)
-    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. Not disting")
+    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. 2 of 3 pairs")
     assert caption.endswith(f"80% power (median pair). {ON}")
     told = queue.forest_caption("to the first")
     assert told.startswith("Paired mR differences (points) to the first, 95% intervals;") and told.endswith(ON)

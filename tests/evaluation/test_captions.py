@@ -14,7 +14,7 @@ FAILED = [
 
 def test_captions_name_what_the_figures_rest_on(tmp_path):
     told = captions.conditions(fake_comparison(tmp_path))
-    assert "150 test images" in told and "seeds 2, 3, 4, with 95% intervals over seeds and test images;" in told
+    assert "150 test images" in told and "seeds 2 to 4; 95% intervals over seeds and test images;" in told
     assert told.endswith(
         "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
     )

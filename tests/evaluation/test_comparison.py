@@ -1,7 +1,6 @@
 """Means, differences and sentences say what the runs support, and no more."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from fake_runs import fake_comparison, fake_run
 from hypothesis import given
@@ -44,10 +43,7 @@ def test_differences_are_numbers_that_say_what_is_distinguishable(groups):
     assert same["difference"] == pytest.approx(0)  # the same hits, seed by seed
     assert same["low"] <= 0 <= same["high"]
     assert same["distinguishable"] is False and same["equivalent"] is True and same["p_holm"] == 1
-    sentence = comparison.not_distinguishable(frame, short_names(first_runs(groups)))
-    assert sentence == (
-        "Not distinguishable (5% level, adjusted by Holm for 3 pairs) from Full fine-tuning: MRS-Adapter."
-    )
+    assert comparison.verdicts(frame).startswith("2 of 3 pairs can be told apart (5% level, adjusted by Holm). A true ")
 
 
 def test_differences_are_printed_with_signs_and_words(groups):
@@ -83,7 +79,7 @@ def test_one_seed_gives_an_interval_and_no_verdict(tmp_path):
     table = comparison.readable_differences(frame, names)
     assert table["Distinguishable"].tolist() == table["Within ±1"].tolist() == ["one seed"] * 2
     assert table["p"].tolist() == ["–"] * 2 and table["95% interval"].str.startswith("[−").all()
-    assert comparison.verdicts(frame, names) == "No verdict on 2 pairs with one seed in common."
+    assert comparison.verdicts(frame) == "No verdict on 2 pairs with one seed in common."
 
 
 def test_verdicts_are_adjusted_for_the_pairs_that_have_one(tmp_path):
@@ -132,21 +128,9 @@ def test_equivalence_is_read_off_the_interval_and_the_verdict(groups, monkeypatc
     assert comparison.readable_differences(frame, names)["Within ±1"].tolist() == [answer]
 
 
-def test_a_sentence_counts_the_pairs_that_are_too_many_to_name(groups):
-    names = short_names(first_runs(groups))
-    frame = comparison.differences(groups[1:2], groups[2:])
-    many = pd.concat([frame] * 6, ignore_index=True)
-    assert comparison.not_distinguishable(many, names).startswith("Not distinguishable: 6 of 6 pairs (5% level")
-    told = frame.assign(distinguishable=True)
-    assert comparison.not_distinguishable(told, names).startswith("Every pair judged is distinguishable (5% level")
-
-
 def test_the_smallest_difference_that_could_be_told_is_the_median_pairs(groups):
-    names = short_names(first_runs(groups))
     frame = comparison.differences(groups, groups[1:]).assign(detectable=[1.0, 2.04, 30.0])
-    assert comparison.verdicts(frame, names).endswith(
-        "A true difference of 2.0 points is told with 80% power (median pair)."
-    )
+    assert comparison.verdicts(frame).endswith("A true difference of 2.0 points is told with 80% power (median pair).")
 
 
 def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
@@ -157,12 +141,12 @@ def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
     assert frame["distinguishable"].tolist() == [None]
     table = comparison.readable_differences(frame, names)
     assert table["Distinguishable"].tolist() == ["no common seed"] and table["mR difference"].tolist() == ["–"]
-    assert comparison.not_distinguishable(frame, names) == "No two rows could be compared."
+    assert comparison.verdicts(frame) == "No two rows could be compared."
 
 
 def test_where_the_reference_failed_there_is_still_a_table(groups):
     frame = comparison.differences(groups[:1], [])
-    assert frame.empty and comparison.not_distinguishable(frame, {}) == "No two rows could be compared."
+    assert frame.empty and comparison.verdicts(frame) == "No two rows could be compared."
     assert comparison.readable_differences(frame, {}).empty
 
 
