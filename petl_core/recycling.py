@@ -18,7 +18,7 @@ would count twice, and the loss would reward a model that moves as a whole.
 Who makes the keys is a choice. The model's own embeddings of past batches need nothing else (XBM, Wang et al. 2020),
 but then the positive's key is fresh and the negatives' are stale, so that their age alone tells them apart. MoCo (He et
 al. 2020, section 3) has positives and negatives come from one slow encoder; here that is a :class:`SlowCopy` of the few
-parameters that a method trains, beside the same frozen towers.
+parameters that a method trains, beside the same frozen towers. ``benchmarks/variants.py`` has what else was tried.
 """
 
 from collections.abc import Callable, Iterator, Mapping
