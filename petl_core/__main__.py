@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=command)
         sub.add_argument("section", nargs="?", default="study", help="of study.yaml; default: %(default)s")
-        sub.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all, %(default)s")
+        sub.add_argument("--cores", type=graph.cores, default=os.cpu_count() or 1, help="default: all, %(default)s")
         if name == "study":
             sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
             sub.add_argument("--no-training", action="store_true", help="draw what is there, and name what is missing")

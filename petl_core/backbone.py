@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
 import open_clip
 import torch
+from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import TextTransformer
 from safetensors import SafetensorError
 from torch import nn
@@ -41,13 +43,17 @@ class Backbone:
         """
         to_crop = _without_normalisation(self.preprocess)
 
-        def read(path: Path) -> torch.Tensor:
-            image = to_crop(data.read_image(path))
-            return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(*image.size[::-1], 3)
+        def read(path: Path) -> np.ndarray:
+            return np.asarray(to_crop(data.read_image(path))).transpose(2, 0, 1)
 
+        pixels = np.empty(0, np.uint8)
         with ThreadPoolExecutor() as pool:
             bar = tqdm(pool.map(read, paths), "images", len(paths), disable=not progress, unit="image", mininterval=1)
-            return torch.stack(list(bar)).permute(0, 3, 1, 2).contiguous()
+            for row, image in enumerate(bar):
+                if not row:  # all are of the first one's size
+                    pixels = np.empty((len(paths), *image.shape), np.uint8)
+                pixels[row] = image
+        return torch.from_numpy(pixels)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) uint8 -> the float input of ``encode_image``; equals ``preprocess`` to the last bit."""
@@ -106,7 +112,14 @@ def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
         reads_padding = text.attn_mask is None and not text.use_pad_mask
         if reads_padding or text.cls_emb is not None or text.pool_type == "last":
             return tokens
-    return tokens[:, : int((tokens != 0).sum(dim=1).max())]
+    return tokens[:, : int(caption_lengths(tokens, clip).max())]
+
+
+def caption_lengths(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
+    """(B,) tokens of each of the captions (B, context), padding left out; of a ``clip``'s text tower, or of CLIP's."""
+    text = getattr(clip, "text", None)
+    padding = text.config.pad_token_id if isinstance(text, HFTextEncoder) else getattr(text, "pad_id", 0)
+    return (tokens != padding).sum(dim=1)
 
 
 def accept_trimmed(clip: nn.Module) -> None:
@@ -130,7 +143,7 @@ def input_dtype(clip: nn.Module) -> torch.dtype:
 def fingerprint(clip: nn.Module) -> str:
     """Names, shapes and a sample of every weight, hashed: the same for a backbone in either precision.
 
-    Tells backbones apart in milliseconds; it is no protection against forgery.
+    Tells weights apart in milliseconds; it is no protection against forgery. :func:`architecture` tells the rest.
     """
     digest = hashlib.sha256()
     for name, weight in sorted(clip.state_dict().items()):
@@ -138,6 +151,19 @@ def fingerprint(clip: nn.Module) -> str:
         sample = flat[:: max(1, len(flat) // 32)][:32].to("cpu", torch.bfloat16)
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.view(torch.int16).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def architecture(clip: nn.Module) -> str:
+    """What weights do not tell, hashed: activations and whatever else has no weights, heads, and pooling.
+
+    One file of weights may fit several open_clip models, as ViT-B-32 and ViT-B-32-quickgelu.
+    """
+    facts = []
+    for name, module in clip.named_modules():
+        settings = {key: getattr(module, key) for key in ("num_heads", "pool_type") if hasattr(module, key)}
+        if settings or not any(True for _ in module.parameters()):
+            facts.append(f"{name} {type(module).__name__} {settings}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
 def _identifier(name: str, pretrained: str) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +110,9 @@ class RunConfig:
         """Fields on their own."""
         for name, allowed in CHOICES.items():
             self._require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}")
-        for name in (*NOT_NEGATIVE, *self.term_weights):
+        for name, value in dataclasses.asdict(self).items():
+            self._require(not isinstance(value, float) or math.isfinite(value), name, "finite")
+        for name in (*NOT_NEGATIVE, *(f"w_{term}" for term in self.terms)):
             self._require(getattr(self, name) >= 0, name, "at least 0")
         for name in POSITIVE:
             self._require(getattr(self, name) > 0, name, "positive")
@@ -122,7 +125,7 @@ class RunConfig:
 
     def _check_combinations(self) -> None:
         """Fields that make sense only together."""
-        has_loss = any(self.term_weights.values())
+        has_loss = any(self.terms.values())
         self._require(self.epochs == 0 or has_loss, "w_cross", "positive, or another term's weight")
         self._require(self.epochs == 0 or self.method != "zero_shot", "epochs", "0 for zero_shot")
         if self.pairs == "captions" and self.scene_balance:
@@ -140,9 +143,9 @@ class RunConfig:
             raise ConfigError(f"run configuration: {name} = {getattr(self, name)!r} must be {wanted}")
 
     @property
-    def term_weights(self) -> dict[str, float]:
-        """The fields ``w_<term>``, of the terms of the loss."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name.startswith("w_")}
+    def terms(self) -> dict[str, float]:
+        """The terms of the loss, each with its weight, a field ``w_<term>``."""
+        return {name.removeprefix("w_"): value for name, value in vars(self).items() if name.startswith("w_")}
 
     def changed(self) -> dict[str, Any]:
         """The fields that differ from their defaults."""

@@ -11,6 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from petl_core.validation import ConfigError
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let ``write`` fill a temporary sibling, then move it to ``path``; a crash leaves no half-written file.
@@ -39,7 +41,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except (OSError, RuntimeError, SafetensorError) as error:  # the latter two from torch's and safetensors' writers
+    except (OSError, SafetensorError) as error:
         raise OSError(f"cannot write {path}: {error}; free space there or choose another folder") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -60,13 +62,13 @@ def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        ValueError: naming file, line and remedy, when it does not parse.
+        ConfigError: naming file, line and remedy, when it does not parse.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         line = f", line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise ValueError(f"{path}{line}: not valid JSON ({error}); remove it to have it made again") from error
+        raise ConfigError(f"{path}{line}: not valid JSON ({error}); remove it to have it made again") from error
 
 
 def sha256(path: str | Path) -> str:

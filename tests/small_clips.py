@@ -12,6 +12,11 @@ from torch.nn.functional import cross_entropy
 
 from petl_core.backbone import Backbone
 
+TINY = {
+    "embed_dim": 32,
+    "vision_cfg": {"image_size": 32, "patch_size": 8, "width": 96, "layers": 3, "head_width": 32},
+    "text_cfg": {"width": 80, "heads": 2, "layers": 2},
+}
 CONTEXT, VOCABULARY = 77, 300
 SOS, EOT = VOCABULARY - 2, VOCABULARY - 1
 SHAPES = {
@@ -23,12 +28,15 @@ SHAPES = {
 def tiny_clip(seed: int = 0, **vision) -> open_clip.CustomTextCLIP:
     """Towers of different width and depth, and the vocabulary of CLIP; ``vision`` changes the image tower."""
     torch.manual_seed(seed)
-    clip = open_clip.CustomTextCLIP(
-        embed_dim=32,
-        vision_cfg={"image_size": 32, "patch_size": 8, "width": 96, "layers": 3, "head_width": 32, **vision},
-        text_cfg={"width": 80, "heads": 2, "layers": 2},
-    )
-    return clip.eval()
+    return open_clip.CustomTextCLIP(**{**TINY, "vision_cfg": {**TINY["vision_cfg"], **vision}}).eval()
+
+
+def gelu_and_quick_gelu() -> tuple[open_clip.CustomTextCLIP, open_clip.CustomTextCLIP]:
+    """Two models that one file of weights fits, and that encode differently."""
+    plain = tiny_clip()
+    quick = open_clip.CustomTextCLIP(**TINY, quick_gelu=True).eval()
+    quick.load_state_dict(plain.state_dict())
+    return plain, quick
 
 
 def shaped_clip(shape: str = "wide image") -> open_clip.CustomTextCLIP:

@@ -6,7 +6,7 @@ import torch
 from drawn_scenes import write
 from PIL import Image
 from safetensors.torch import save_file
-from small_clips import tiny_clip
+from small_clips import gelu_and_quick_gelu, hugging_face_backbone, tiny_clip
 
 from petl_core import backbone
 from petl_core.training.pretraining import PretrainConfig
@@ -60,6 +60,22 @@ def test_a_changed_weight_changes_the_fingerprint():
         clip.text.ln_final.weight[0] += 1
     assert backbone.fingerprint(clip) != before
     assert backbone.fingerprint(tiny_clip(seed=5)) != before
+
+
+def test_models_that_one_file_of_weights_fits_have_different_architectures():
+    plain, quick = gelu_and_quick_gelu()
+    assert backbone.fingerprint(plain) == backbone.fingerprint(quick)
+    assert backbone.architecture(plain) != backbone.architecture(quick)
+    assert backbone.architecture(plain) != backbone.architecture(tiny_clip(head_width=16))
+    assert backbone.architecture(plain) == backbone.architecture(tiny_clip(seed=5))
+
+
+def test_padding_is_what_the_text_tower_takes_for_it():
+    reader = hugging_face_backbone().clip
+    reader.text.config.pad_token_id = 1  # RoBERTa's, whose start is 0
+    tokens = torch.tensor([[0, 7, 8, 2, 1, 1], [0, 7, 2, 1, 1, 1]])
+    assert backbone.caption_lengths(tokens, reader).tolist() == [4, 3]
+    assert backbone.trim(tokens, reader).tolist() == [[0, 7, 8, 2], [0, 7, 2, 1]]
 
 
 @pytest.mark.parametrize(

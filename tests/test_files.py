@@ -6,6 +6,7 @@ import pytest
 
 from petl_core import files
 from petl_core.files import read_json, sha256, sha256_cached, sha256_of_all, write_atomically, write_json
+from petl_core.validation import ConfigError
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -33,8 +34,17 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
 def test_broken_json_is_named_with_its_line(tmp_path):
     path = tmp_path / "metrics.json"
     path.write_text('{\n "a": }\n')
-    with pytest.raises(ValueError, match=r"metrics.json, line 2: .*remove it"):
+    with pytest.raises(ConfigError, match=r"metrics.json, line 2: .*remove it"):
         read_json(path)
+
+
+def test_an_error_that_is_not_the_disks_is_not_blamed_on_it(tmp_path):
+    def fail(_):
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match=r"^shape mismatch$"):
+        write_atomically(tmp_path / "a.json", fail)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nan_is_refused(tmp_path):

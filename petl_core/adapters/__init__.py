@@ -44,7 +44,7 @@ from petl_core.adapters.prompts import VPT, CoOp, VLPrompt
 from petl_core.adapters.saved import SavedAdapter
 from petl_core.adapters.uniadapter import UniAdapter
 from petl_core.adapters.zero_shot import ZeroShot
-from petl_core.backbone import Backbone, fingerprint
+from petl_core.backbone import Backbone, architecture, fingerprint
 from petl_core.validation import ConfigError
 
 __all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check_method", "load", "second_view"]
@@ -115,6 +115,11 @@ def load(backbone: Backbone, path: str | Path) -> AdaptedCLIP:
         raise ConfigError(
             f"adapter {path} was trained on backbone {saved.backbone}, not on this one ({found}); "
             "load the same open_clip model and weights"
+        )
+    if saved.architecture and saved.architecture != architecture(backbone.clip):
+        raise ConfigError(
+            f"adapter {path} was trained on these weights in a model with other activations, heads or pooling; "
+            "load the same open_clip model, such as ViT-B-32-quickgelu and not ViT-B-32"
         )
     try:
         model = attach(backbone, saved.method, train_logit_scale=saved.train_logit_scale, **saved.options)

@@ -14,7 +14,7 @@ from torch.nn.functional import normalize as l2_normalize
 
 from petl_core.adapters.saved import SavedAdapter
 from petl_core.adapters.towers import token_dropout
-from petl_core.backbone import Backbone, accept_trimmed, fingerprint, input_dtype
+from petl_core.backbone import Backbone, accept_trimmed, architecture, fingerprint, input_dtype
 from petl_core.validation import ConfigError, check_types
 
 
@@ -121,6 +121,7 @@ class AdaptedCLIP(nn.Module):
         method: what it adds, a :class:`Method`.
         options: an instance of the method's ``Options``, as :func:`fill_options` gives it.
         backbone_fingerprint: of the backbone as it was before anything was trained.
+        backbone_architecture: what its weights do not tell.
     """
 
     def __init__(self, backbone: Backbone, name: str, method: type[Method], options: Any):
@@ -128,7 +129,7 @@ class AdaptedCLIP(nn.Module):
         clip = backbone.clip
         accept_trimmed(clip)
         self.backbone = backbone
-        self.backbone_fingerprint = fingerprint(clip)
+        self.backbone_fingerprint, self.backbone_architecture = fingerprint(clip), architecture(clip)
         self.name = name
         self.options = options
         self.clip = clip.requires_grad_(False).eval()
@@ -188,6 +189,7 @@ class AdaptedCLIP(nn.Module):
             options=dataclasses.asdict(self.options),
             train_logit_scale=self.clip.logit_scale.requires_grad,
             backbone=self.backbone_fingerprint,
+            architecture=self.backbone_architecture,
             weights={name: p.detach().cpu().contiguous() for name, p in self.trainable().items()},
         ).write(Path(path))
 

@@ -23,6 +23,7 @@ class SavedAdapter:
     options: dict
     train_logit_scale: bool
     backbone: str  # fingerprint
+    architecture: str  # digest; empty in a file older than this entry
     weights: dict[str, torch.Tensor]
 
     def write(self, path: Path) -> Path:
@@ -31,6 +32,7 @@ class SavedAdapter:
             "options": json.dumps(self.options),
             "train_logit_scale": json.dumps(self.train_logit_scale),
             "backbone": self.backbone,
+            "architecture": self.architecture,
         }
         return write_atomically(path, lambda temporary: save_file(self.weights, temporary, metadata))
 
@@ -55,6 +57,7 @@ class SavedAdapter:
             options=_from_json(metadata, "options", dict, path),
             train_logit_scale=_from_json(metadata, "train_logit_scale", bool, path),
             backbone=metadata["backbone"],
+            architecture=metadata.get("architecture", ""),
             weights=weights,
         )
 

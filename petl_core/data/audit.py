@@ -24,8 +24,9 @@ class Audit:
         name: of the data set.
         images: ``split``, ``file``, ``scene`` (None without label), ``captions`` (how many), ``pixels`` (sha256 of the
             decoded image, None where images were not read).
-        captions: ``split``, ``caption``, ``tokens`` (None without a tokeniser), ``spread`` (distinct images of its
-            split that carry this caption), ``leaked`` (the caption stands in the other split).
+        captions: ``split``, ``caption``, ``image`` (its number in the split), ``tokens`` (None without a tokeniser),
+            ``spread`` (distinct images of its split that carry this caption), ``leaked`` (the caption stands in the
+            other split).
         blank: blank captions dropped while reading, by split.
     """
 
@@ -42,11 +43,13 @@ class Audit:
     def ceilings(self, split: str = "test") -> dict[int, float]:
         """The best strict text-to-image R@k in percent that duplicates leave, {k: R@k}.
 
-        A caption that d images carry scores the same for all of them; ties broken at random put its own image
-        among the first k with probability min(1, k/d).
+        Copies of a caption get the same k images first, so of their own images at most k can be among these: at best
+        those that carry most of the copies.
         """
-        spread = self.captions.loc[self.captions["split"] == split, "spread"]
-        return {k: 100 * float(np.minimum(1, k / spread).mean()) for k in RECALLS}
+        captions = self.captions[self.captions["split"] == split]
+        copies = captions.groupby([captions["caption"].map(caption_key), "image"]).size()
+        place = copies.groupby(level="caption").rank(method="first", ascending=False)
+        return {k: 100 * float(copies[place <= k].sum() / len(captions)) for k in RECALLS}
 
     def repeats(self) -> pd.DataFrame:
         """Share of captions by how many images of their split carry them.
@@ -123,6 +126,7 @@ def _caption_rows(
     return pd.DataFrame(
         {
             "caption": split.captions,
+            "image": split.image_of,
             "tokens": None if count_tokens is None else np.asarray(count_tokens(split.captions)),
             "spread": pairs.groupby("key")["image"].transform("nunique"),
             "leaked": pairs["key"].isin(other_keys),

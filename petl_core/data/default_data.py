@@ -9,6 +9,7 @@ from typing import Any
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData
 from petl_core.paths import resolve
+from petl_core.validation import ConfigError
 
 # By name, what ``drawn_scenes.write`` is asked for. Another set is a line here, or a command (see data/README.md).
 DRAWN: dict[str, dict[str, Any]] = {
@@ -29,10 +30,13 @@ def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -
 
     Raises:
         DataError: anything is missing or broken.
-        ValueError: the folder of a default set was drawn with other settings.
+        ConfigError: the folder of a default set was drawn with other settings, or by another version.
     """
     if name in DRAWN:
         import drawn_scenes  # only where something is drawn
 
-        drawn_scenes.write(resolve(root), name, **DRAWN[name], progress=progress)
+        try:
+            drawn_scenes.write(resolve(root), name, **DRAWN[name], progress=progress)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     return load(name, resolve(root))

@@ -6,7 +6,7 @@ probability. At test time queries take none; what labels can do there, :mod:`pet
 Images without a label keep their captions unchanged. Importable without torch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from string import Formatter
 
 import numpy as np
@@ -49,9 +49,9 @@ def draw_labelled(count: int, probability: float, generator: np.random.Generator
     return generator.random(count) < probability
 
 
-def scene_classes(split: Split) -> list[str]:
-    """The C distinct scene labels of a split, in alphabetical order."""
-    return sorted({scene for scene in split.scenes if scene is not None})
+def scene_classes(scenes: Iterable[str | None]) -> list[str]:
+    """The C distinct labels of images, in alphabetical order."""
+    return sorted({scene for scene in scenes if scene is not None})
 
 
 def class_indices(scenes: Sequence[str | None], classes: Sequence[str]) -> np.ndarray:

@@ -38,7 +38,7 @@ class Ablation:
         self.factors = tuple(factors)
         self.failed = tuple(failed)
         runs = list(runs)
-        self.runs = choose_settings(runs, but_for=self._fields(runs[0]))
+        self.runs = choose_settings(runs, but_for=self._fields())
         self.on = captions.on(self.runs[0])
         self.groups = group_runs(self.runs, self._key)
         self.first_runs = first_runs(self.groups)
@@ -66,7 +66,7 @@ class Ablation:
 
     def caption(self, subject: str) -> str:
         """Of the table: what it is about, how its results came about, what varies beside the factors, what failed."""
-        known = ["seed", *self._fields(self.runs[0])]
+        known = ["seed", *self._fields()]
         varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
         words = ", ".join(factor_title(name).lower() for name in varied)
         beside = f"Beside the factors, runs differ in {words}." if varied else "All else is equal."
@@ -115,9 +115,9 @@ class Ablation:
         """A factor's value as tables and legends show it."""
         return self._method_titles[value] if factor == "method" and value else format_value(factor, value)
 
-    def _fields(self, run: Run) -> list[str]:
+    def _fields(self) -> list[str]:
         """What the factors stand for."""
-        return [field for factor in self.factors for field in fields_of(factor, run)]
+        return [field for factor in self.factors for field in fields_of(factor)]
 
     def _key(self, run: Run) -> Key:
         """Values of the factors; of an untrained run, its method behind them."""

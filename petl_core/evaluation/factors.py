@@ -82,10 +82,10 @@ def factor_value(run: Run, factor: str) -> Hashable:
     return _hashable(settings[factor])
 
 
-def fields_of(factor: str, run: Run) -> list[str]:
+def fields_of(factor: str) -> list[str]:
     """The fields of RunConfig, or options, that a factor stands for."""
     if factor == "terms":
-        return [name for name in vars(run.config) if name.startswith("w_")]
+        return [f"w_{term}" for term in RunConfig().terms]
     if factor == "labels":
         return list(TRAINED_WITH)
     if factor == "queue":

@@ -79,9 +79,8 @@ def setting(run: Run) -> str:
 
 
 def loss_terms(config: RunConfig) -> tuple[str, ...]:
-    """The terms of the loss that have a weight: every ``term`` of a field ``w_term`` that is not 0."""
-    weights = {name.removeprefix("w_"): value for name, value in vars(config).items() if name.startswith("w_")}
-    return tuple(term for term, weight in weights.items() if weight)
+    """The terms of the loss that have a weight."""
+    return tuple(term for term, weight in config.terms.items() if weight)
 
 
 def loss_term_names(terms: Iterable[str]) -> list[str]:

@@ -46,7 +46,7 @@ COLUMNS = ("Method", "Data set", "Backbone", "Learning rate", "Seed", "mR")  # o
 def find_choices(runs_root: str | Path = "runs") -> list[Choice]:
     """Every finished run of a folder, best first by data set, then zero-shot CLIP where no run stands for it.
 
-    Runs of another version are left out.
+    Runs of another version, and those whose files are broken, are left out.
     """
     runs = []
     for folder in sorted(resolve(runs_root).glob("*")):

@@ -194,7 +194,7 @@ def open_choice(choice: Choice, places: Places) -> Opened:
         return Opened(choice, gallery, Captions((), np.empty((0, 0), dtype=np.float32)))
     split = default_data.load_or_draw(choice.dataset, places.data_root).test
     gallery = Gallery.of_split(split, model, places.progress)
-    scenes = tuple(scene_labels.scene_classes(split))
+    scenes = tuple(scene_labels.scene_classes(split.scenes))
     return Opened(choice, gallery, Captions.of(split.captions, model, places.progress), scenes)
 
 

@@ -19,12 +19,14 @@ tags: [clip, open_clip, remote-sensing, image-text-retrieval, {method}]
 # {title}, on {backbone}, for {dataset}
 
 ```python
+from PIL import Image
+
 from petl_core import export
 
 model = export.load("this folder, or its name on the hub")
-images = torch.stack([model.backbone.preprocess(image) for image in pictures])
-model.encode_image(images, normalize=True)
-model.encode_text(model.backbone.tokens(captions), normalize=True)
+image = model.backbone.preprocess(Image.open("scene.png"))
+model.encode_image(image[None], normalize=True)
+model.encode_text(model.backbone.tokens(["many planes are parked next to a terminal"]), normalize=True)
 ```
 
 ## Recalls on the test split

@@ -135,7 +135,7 @@ def check_weights(plan: Plan) -> tuple[Check, Backbone | None, float]:
 
 
 def measure_kinds(plan: Plan, frozen: Backbone, amounts: Amounts) -> tuple[dict[str, Cost], dict[str, str]]:
-    """The cost of each kind of run that is left, by the kind's hash; and why others cannot be trained, by method."""
+    """The cost of each kind of run that is left, by the kind's hash; and of each method that cannot be trained, why."""
     kinds = {kind.hash: kind for kind in map(costs.kind_of, plan.left)}
     found: dict[str, Cost] = {}
     failures: dict[str, str] = {}
@@ -179,10 +179,10 @@ def check_memory(plan: Plan, found: dict[str, Cost]) -> Check:
     if not plan.gpus:
         return Check("memory", True, "not checked: no GPU is used")
     total = torch.cuda.get_device_properties(plan.device).total_memory / MIB
-    peaks = {costs.kind_of(run).method: cost.peak_mib for run, cost in _priced(plan, found)}
-    largest = max(peaks, key=lambda method: peaks[method])
-    told = f"at most {peaks[largest]:,.0f} MiB ({largest}) of {total:,.0f} MiB on {torch.cuda.get_device_name()}"
-    if peaks[largest] > SHARE * total:
+    largest, peak = max(((run, cost.peak_mib) for run, cost in _priced(plan, found)), key=lambda priced: priced[1])
+    told = f"at most {peak:,.0f} MiB ({largest.method}, batch size {largest.batch_size}) of {total:,.0f} MiB on "
+    told += torch.cuda.get_device_name()
+    if peak > SHARE * total:
         return Check("memory", False, f"{told}; lower batch_size in the sections paper_tuning and paper of study.yaml")
     return Check("memory", True, told)
 

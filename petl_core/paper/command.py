@@ -31,7 +31,7 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
     sub.add_argument("--data-root", help="folder of data sets; default: data")
     sub.add_argument("--runs-root", help="folder of runs and caches; default: runs")
     sub.add_argument("--figures", help="folder of tables and figures; default: figures/paper/DATASET")
-    sub.add_argument("--cores", type=int, default=os.cpu_count() or 1, help="default: all, %(default)s")
+    sub.add_argument("--cores", type=graph.cores, default=os.cpu_count() or 1, help="default: all, %(default)s")
     sub.add_argument(
         "--gpus", type=int, choices=(0, 1), help="of a run; default: 1 where there is one, or on a cluster"
     )

@@ -15,7 +15,7 @@ import torch
 
 from petl_core import adapters, retrieval
 from petl_core.adapters import AdaptedCLIP
-from petl_core.backbone import Backbone
+from petl_core.backbone import Backbone, caption_lengths
 from petl_core.config import RunConfig
 from petl_core.data import RetrievalData, Split, caption_key, scene_labels
 from petl_core.evaluation import tuning
@@ -58,7 +58,7 @@ class Amounts:
     def of(cls, dataset: RetrievalData, backbone: Backbone) -> "Amounts":
         """Count what a backbone reads of a data set."""
         distinct = [{caption_key(caption): caption for caption in split.captions} for split in _splits(dataset)]
-        longest = [int((backbone.tokens(list(texts.values())) != 0).sum(dim=1).max()) for texts in distinct]
+        longest = [int(caption_lengths(backbone.tokens(list(t.values())), backbone.clip).max()) for t in distinct]
         return cls(dataset, (len(distinct[0]), len(distinct[1])), (longest[0], longest[1]))
 
 
@@ -171,7 +171,7 @@ def _splits(dataset: RetrievalData) -> tuple[Split, Split]:
 
 def _sample(train: Split, kind: RunConfig, size: int) -> Split:
     """Some images with all their captions, drawn at random, since files stand sorted by class."""
-    if kind.scene_probability and not scene_labels.scene_classes(train):
+    if kind.scene_probability and not scene_labels.scene_classes(train.scenes):
         raise ConfigError("scene_probability: no training image has a scene label; take these runs out of the sections")
     captioned = np.random.default_rng(0).permutation(np.flatnonzero(train.captions_per_image))
     return train.subset(captioned[:size])

@@ -22,7 +22,7 @@ from petl_core.plots.style import (
 )
 from petl_core.runs.folder import Run
 
-TERMS = {**HMMC_TERMS, "image": "image–image′", "text": "text–text′"}  # the prime is the second view
+TERM_NAMES = {**HMMC_TERMS, "image": "image–image′", "text": "text–text′"}  # the prime is the second view
 COLUMNS = 6
 
 
@@ -37,7 +37,7 @@ def plot_history(run: Run) -> Figure:
         terms.remove("total")
     for i, term in enumerate(terms):
         look = {**marker_and_colour(i), "linestyle": DASHES[i % len(DASHES)], "markersize": 3}
-        left.plot(losses["epoch"], losses[term], label=TERMS.get(term, term), **look)
+        left.plot(losses["epoch"], losses[term], label=TERM_NAMES.get(term, term), **look)
     if terms:
         left.legend()
     left.set(xlabel="epoch", ylabel="training loss")

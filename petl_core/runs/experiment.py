@@ -102,8 +102,11 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device {name!r}: {error}") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r}: no CUDA device is visible; use 'cpu' or 'auto'")
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r}: choose 'cpu', 'cuda', 'cuda:1' or 'auto'")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        visible = torch.cuda.device_count() or "no"
+        raise ConfigError(f"device {name!r}: {visible} CUDA devices are visible; use 'cpu' or 'auto'")
     return device
 
 
@@ -120,8 +123,11 @@ class _Job:
     def training_parts(self) -> tuple[data.Split, data.Split]:
         """Training and validation images."""
         splits = splits_of(self.config, self.dataset)
+        with_captions = len(np.unique(splits["train"].image_of))
+        if self.config.epochs and with_captions < 2:
+            raise ConfigError(f"{with_captions} images with captions are left for training; a contrast needs two")
         for name in ("scene_probability", "scene_weight", "scene_balance"):
-            if getattr(self.config, name) and not scene_labels.scene_classes(splits["train"]):
+            if getattr(self.config, name) and not scene_labels.scene_classes(splits["train"].scenes):
                 raise ConfigError(f"{name}: no training image has a scene label; set it to 0, or name the scenes")
         return splits["train"], splits["validation"]
 
@@ -141,7 +147,7 @@ class _Job:
 
     def has_scene_tests(self, train: data.Split) -> bool:
         """Whether a test image has a label that training showed."""
-        classes = scene_labels.scene_classes(train)
+        classes = scene_labels.scene_classes(train.scenes)
         return bool((scene_labels.class_indices(self.dataset.test.scenes, classes) != scene_labels.UNKNOWN).any())
 
     @property
@@ -193,7 +199,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
             "backbone": sum(p.numel() for p in model.clip.parameters()),
         },
         "images": {name: len(split.images) for name, split in splits.items()},
-        "blank_captions_dropped": job.dataset.train.blank + job.dataset.test.blank,
+        "blank_captions_dropped": job.training_split.blank + job.dataset.test.blank,
         "seconds": {**trained.seconds, "test": seconds},
         "peak_memory_mib": trained.peak_memory_mib,
         "environment": provenance.environment(device),
@@ -285,12 +291,15 @@ def released_training_split(config: RunConfig, dataset: data.RetrievalData) -> d
 def draw_images(train: data.Split, count: int, seed: int) -> data.Split:
     """``count`` images at random, since files stand sorted by class; smaller draws are parts of larger ones; 0 is all.
 
+    Images without captions are not drawn.
+
     Raises:
         ConfigError: there are fewer images.
     """
-    if count > len(train.images):
-        raise ConfigError(f"train_images = {count}, but only {len(train.images)} images are left for training")
-    chosen = np.random.default_rng([seed, SUBSET_STREAM]).permutation(len(train.images))[:count]
+    captioned = np.unique(train.image_of)
+    if count > len(captioned):
+        raise ConfigError(f"train_images = {count}, but only {len(captioned)} images are left for training")
+    chosen = np.random.default_rng([seed, SUBSET_STREAM]).permutation(captioned)[:count]
     return train.subset(np.sort(chosen)) if count else train
 
 

@@ -1,5 +1,6 @@
 """A section of the study made by Snakemake: its runs, then tables and figures, with one line of progress meanwhile."""
 
+import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,13 @@ def make(section: Study, name: str, workers: int, options: Sequence[str], train:
         return process.returncode
     print(f"{name}: tables and figures are in {section.places['figures']}/, see report.html", file=sys.stderr)
     return 0
+
+
+def cores(text: str) -> int:
+    """A number of cores, as a command line has it; argparse names the option where there is something wrong."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of cores; give 1 or more")
+    return int(text)
 
 
 def unlock(name: str) -> int:

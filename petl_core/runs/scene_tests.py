@@ -134,7 +134,7 @@ def evaluate(rankings: Rankings, split: Split) -> dict[str, dict[str, float]]:
     merged = {}
     for rule in i2t:
         both = {name: (i2t if name.startswith("i2t") else t2i)[rule][name] for name in i2t[rule]}
-        both["mr"] = float(np.mean([value for name, value in both.items() if "_r" in name]))
+        both["mr"] = float(np.mean([both[f"{direction}_r{k}"] for direction in ("i2t", "t2i") for k in KS]))
         merged[rule] = both
     return merged
 
@@ -142,8 +142,8 @@ def evaluate(rankings: Rankings, split: Split) -> dict[str, dict[str, float]]:
 def per_image_hits(rankings: Rankings, split: Split) -> np.ndarray:
     """:func:`petl_core.retrieval.per_image_hits` of both directions, (N, 7), each by its own ranking."""
     i2t, t2i = (retrieval.per_image_hits(scores, split.image_of) for scores in rankings)
-    half = t2i.shape[1] // 2
-    return np.column_stack([i2t[:, :half], t2i[:, half:]])
+    of_i2t = len(KS)  # the first columns, one an image; behind them sums of its captions, and their number
+    return np.column_stack([i2t[:, :of_i2t], t2i[:, of_i2t:]])
 
 
 def facts(choice: SceneChoice, split: EmbeddedSplit) -> dict:

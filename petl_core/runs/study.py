@@ -28,7 +28,6 @@ from petl_core.validation import ConfigError, check_types
 
 # Of a section, where it does not say otherwise.
 PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "tuned": "", "gpus": 0, "runs_per_job": 0}
-PASSED = {"dataset", "backbone", "pretrained", "epochs", "batch_size"}  # to the notebooks that declare them
 _ALWAYS = ("dataset", "backbone", "method", "seed")  # either in a title, or common to a section
 FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
 _JSON_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict)}
@@ -98,7 +97,8 @@ def read(section: Any, name: str) -> Study:
     A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``tuned`` (a file of
     settings, see :mod:`petl_core.runs.tuned`), ``gpus`` (of a run), ``runs_per_job`` (0 for all) and ``notebooks``. A
     notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a grid; its ``run``
-    is one mapping (of a list, the first value counts). Of the section's own fields it is given those that it declares.
+    is one mapping. Of the section's own fields a notebook is given those that it declares. Where there is room for one
+    value alone, the first of a list counts.
 
     Args:
         section: as YAML gives it, unchecked.
@@ -125,7 +125,7 @@ def read(section: Any, name: str) -> Study:
         here = f"{where}.notebooks.{notebook}"
         parameters, read_here = _read_notebook(asked or {}, shared, places, here)
         check_types(parameters, declared, here)
-        given = {key: shared[key] for key in PASSED & shared.keys() if not isinstance(shared[key], list)}
+        given = {key: value[0] if isinstance(value, list) else value for key, value in shared.items()}
         given |= {**places, "progress": False}
         notebooks[notebook] = {key: value for key, value in given.items() if key in declared} | parameters
         reads[notebook] = list(read_here)

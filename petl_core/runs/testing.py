@@ -42,7 +42,7 @@ def choose_scene_tests(
         validation: the other part.
         config: of the run.
     """
-    classes = scene_labels.scene_classes(train[1])
+    classes = scene_labels.scene_classes(train[1].scenes)
     prompts = embed_captions(model, scene_labels.class_prompts(classes))
     parts = [EmbeddedSplit.of(split, embed(model, prepared), classes) for prepared, split in (train, validation)]
     with torch.no_grad():

@@ -4,7 +4,6 @@
 of its runs that names no learning rate takes the settings of its method and loss. Importable without torch.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from petl_core.files import read_json, write_json
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
-TERMS = tuple(field.name for field in dataclasses.fields(RunConfig) if field.name.startswith("w_"))
+TERMS = tuple(f"w_{term}" for term in RunConfig().terms)
 LOSS = ("contrast", *TERMS)  # fields by which a method's settings are found, beside its name
 DATA = ("dataset", "backbone", "pretrained")  # on which settings were chosen
 
@@ -30,14 +29,18 @@ class Choice:
 
 def write(choices: list[Choice], path: Path) -> Path:
     """Write choices, all made on one data set and backbone, as a file that :func:`fill` reads."""
-    rows = [{**_identity(choice.of), "settings": choice.settings} for choice in choices]
+    rows = [
+        {**_identity(choice.of), "options": _options(choice.of, choice.settings), "settings": choice.settings}
+        for choice in choices
+    ]
     return write_json(path, {"chosen_on": {name: getattr(choices[0].of, name) for name in DATA}, "choices": rows})
 
 
 def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
     """The fields of a run, with the tuned settings of its method and loss behind what it names itself.
 
-    Where the very loss was not tuned, the method's settings with the same contrast count.
+    Where the very loss was not tuned, the method's settings with the same contrast count; where its very options were
+    not, those with others.
 
     Args:
         fields: of RunConfig, each a single value.
@@ -62,13 +65,21 @@ def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
             f"tuned: {path} has no settings of {run.method} ({run.contrast}); add it to the section that tunes, "
             "or name a learning_rate"
         )
-    settings = (same_loss or same_contrast)[0]["settings"]
+    nearest = same_loss or same_contrast
+    same_options = [row for row in nearest if row.get("options", {}) == _options(run, row["settings"])]
+    settings = (same_options or nearest)[0]["settings"]
     options = {**settings.get("method_options", {}), **fields.get("method_options", {})}
     return {**settings, **fields, **({"method_options": options} if options else {})}
 
 
 def _identity(run: RunConfig) -> dict[str, Any]:
     return {"method": run.method, **{name: getattr(run, name) for name in LOSS}}
+
+
+def _options(run: RunConfig, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a run's method that were not chosen with these settings."""
+    chosen = settings.get("method_options", {})
+    return {name: value for name, value in run.method_options.items() if name not in chosen}
 
 
 def _read(path: str) -> dict[str, Any]:

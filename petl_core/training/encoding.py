@@ -3,6 +3,7 @@
 Copies of an image or caption are held once, so that they get identical embeddings.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from petl_core.adapters import AdaptedCLIP, SideMethod
-from petl_core.backbone import Backbone, trim
+from petl_core.backbone import Backbone, caption_lengths, trim
 from petl_core.data import Split, caption_key, scene_labels
 
 ENCODE_BATCH = 128
@@ -65,7 +66,7 @@ class PreparedSplit:
 def prepare(split: Split, backbone: Backbone, progress: bool = False, scene_template: str = "") -> PreparedSplit:
     """Decode and tokenise a split for a backbone; with a template, its captions with scene labels, too."""
     pixels = backbone.pixels(split.images, progress)
-    first, rows = distinct([image.tobytes() for image in pixels.numpy()])
+    first, rows = distinct([hashlib.sha256(image).digest() for image in pixels.numpy()])
     tokens, row_of_caption = tokenise(split, backbone, scene_template)
     row_of_image = dict(zip(split.images, rows.tolist(), strict=True))
     return Inputs(tokens, row_of_image, row_of_caption, pixels=pixels[first].numpy()).part(split, scene_template)
@@ -127,7 +128,7 @@ def embed_images(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, p
 def embed_texts(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False) -> torch.Tensor:
     """(B, d) on the CPU, of the distinct captions at ``rows`` (B,), each encoded once."""
     used = rows.unique()
-    lengths = (split.inputs.tokens[used] != 0).sum(dim=1)
+    lengths = caption_lengths(split.inputs.tokens[used], model.clip)
     used = used[lengths.argsort(stable=True)]  # captions of like length share a batch, and little padding
     embedded = _embed(partial(text_encoder, model, split), model, used, "captions" if progress else "")
     return embedded[_places(used, rows)]
@@ -143,7 +144,7 @@ def prepare_captions(model: AdaptedCLIP, captions: Sequence[str]) -> PreparedSpl
     """Any captions, tokenised for a model; a split without images."""
     first, rows = distinct([caption_key(caption) for caption in captions])
     tokens = model.backbone.tokens([captions[i] for i in first])
-    return PreparedSplit(Inputs(tokens, {}, {}), rows, rows, rows)
+    return PreparedSplit(Inputs(tokens, {}, {}), pixels_of=rows[:0], tokens_of=rows, image_of=rows[:0])
 
 
 def distinct(items: Sequence) -> tuple[list[int], torch.Tensor]:

@@ -125,14 +125,13 @@ def batch_loss(
         "images": [image_encoder(model, train, part) for part in image_rows.split(size)],
         "texts": [text_encoder(model, train, part) for part in read_rows.split(size)],
     }
-    weights = {term: getattr(config, f"w_{term}") for term in losses.TERMS}
-    views = _view_encoders(state, encoders, losses.views_needed(weights))
+    views = _view_encoders(state, encoders, losses.views_needed(config.terms))
     batches = {name: _embed(state, chunks) for name, chunks in (encoders | views).items()}  # (B, d) each
 
     # L_batch: HMMC.
     exclude = losses.false_negatives(image_rows, caption_rows) if config.mask_false_negatives else {}
     masks = {name: mask.to(model.device) for name, mask in exclude.items()}
-    terms = losses.hmmc(batches, _contrast(model, config), weights, masks)
+    terms = losses.hmmc(batches, _contrast(model, config), config.terms, masks)
 
     # L_scene: classes.
     if scene_term:

@@ -62,6 +62,6 @@ def validation_mr(model: AdaptedCLIP, validation: PreparedSplit) -> float:
 
 def _drift(state: TrainState, train: PreparedSplit) -> list[dict]:
     """How far the queue's features are from fresh ones: rows of :func:`petl_core.recycling.drift`."""
-    encoders = (partial(embed, state.model, train) for embed in (embed_images, embed_texts))
+    encode_images, encode_texts = partial(embed_images, state.model, train), partial(embed_texts, state.model, train)
     with state.encoding_keys():
-        return recycling.drift(state.queue, *encoders).to_dict("records")
+        return recycling.drift(state.queue, encode_images, encode_texts).to_dict("records")

@@ -1,4 +1,4 @@
-"""Batches of any size in the memory of a few pairs (GradCache, Gao et al. 2021).
+"""Batches of any size, whose activations take the memory of a few pairs (GradCache, Gao et al. 2021).
 
 A contrast couples all pairs of a batch, but only through their embeddings, and those are small:
 
@@ -6,7 +6,8 @@ A contrast couples all pairs of a batch, but only through their embeddings, and 
 2. take the loss of all embeddings, and its gradient at each of them;
 3. embed each chunk again, now for its graph, and go on with its gradient down to the parameters.
 
-What comes out is the gradient of the whole batch, for one more forward pass. Torch's own checkpoints do the third step
+Held for the whole batch are its embeddings and what is encoded: pixels and tokens, or a side method's taps. What comes
+out is the gradient of the whole batch, for one more forward pass. Torch's own checkpoints do the third step
 in the course of the backward pass, with the random numbers of the first, so that dropout strikes the same elements.
 """
 

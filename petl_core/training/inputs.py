@@ -46,7 +46,7 @@ def cached_pixels(
 
     def decode() -> Rows:
         pixels = backbone.pixels(split.images, progress).numpy()
-        first, rows = distinct([image.tobytes() for image in pixels])
+        first, rows = distinct([hashlib.sha256(image).digest() for image in pixels])
         chunks = (pixels[first[i : i + ENCODE_BATCH]] for i in range(0, len(first), ENCODE_BATCH))
         return Rows(rows.numpy(), chunks)
 
@@ -94,7 +94,11 @@ def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = F
     backbone = model.backbone
     tokens, row_of_caption = cached_tokens(split, backbone, root)
     tokens = trim(tokens, model.clip)
-    tower = {"backbone": model.backbone_fingerprint, "precision": str(input_dtype(model.clip))}
+    tower = {
+        "backbone": model.backbone_fingerprint,
+        "architecture": model.backbone_architecture,
+        "precision": str(input_dtype(model.clip)),
+    }
     specs = model.method.tap_specs
 
     def tap_images() -> Rows:

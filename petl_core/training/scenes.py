@@ -53,7 +53,7 @@ class SceneTerm:
     @classmethod
     def of(cls, model: AdaptedCLIP, train: PreparedSplit) -> "SceneTerm":
         """Of the classes that the training images have."""
-        names = sorted({scene for scene in train.scenes if scene is not None})
+        names = scene_labels.scene_classes(train.scenes)
         prompts = prepare_captions(model, scene_labels.class_prompts(names))
         classes = torch.from_numpy(scene_labels.class_indices(train.scenes, names)).to(model.device)
         return cls(text_encoder(model, prompts, prompts.tokens_of), classes)

@@ -73,7 +73,7 @@ class TrainState:
             "queue": self.queue.state_dict(),
             "slow_copy": self.slow_copy.weights if self.slow_copy else {},
         }
-        write_atomically(path, lambda temporary: torch.save(state, temporary))
+        write_atomically(path, lambda temporary: _save(state, temporary))
 
     def resume(self, path: Path, inputs: dict[str, str]) -> None:
         """Go on from a checkpoint, if there is one.
@@ -99,6 +99,13 @@ class TrainState:
             ) from error
         self.history = state["history"]
         log.info("resuming %s after epoch %d", path.parent.name, self.epoch - 1)
+
+
+def _save(state: dict, path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # of a full disk, too
+        raise OSError(str(error)) from error
 
 
 def best_epoch(history: list[dict]) -> dict:

@@ -6,7 +6,17 @@ import pytest
 import torch
 from layouts import ADAPTERS, LAYOUTS, OWN_WEIGHTS, each_layout
 from safetensors.torch import load_file, save_file
-from small_clips import SHAPES, captions, embed, images_for, moved, shaped_backbone, tiny_backbone
+from small_clips import (
+    SHAPES,
+    backbone_of,
+    captions,
+    embed,
+    gelu_and_quick_gelu,
+    images_for,
+    moved,
+    shaped_backbone,
+    tiny_backbone,
+)
 
 from petl_core.adapters import attach, load
 from petl_core.backbone import trim
@@ -104,6 +114,13 @@ def test_broken_metadata_are_named_with_their_file(tmp_path, backbone, key, valu
     )
     with pytest.raises(ConfigError, match=rf"adapter\.safetensors: {problem}"):
         load(tiny_backbone(), path)
+
+
+def test_an_adapter_is_refused_by_a_model_with_the_same_weights_and_other_activations(tmp_path):
+    plain, quick = gelu_and_quick_gelu()
+    path = attach(backbone_of(plain), "mrs").save(tmp_path / "adapter.safetensors")
+    with pytest.raises(ConfigError, match="other activations, heads or pooling"):
+        load(backbone_of(quick), path)
 
 
 def test_weights_of_another_layout_are_named(tmp_path, backbone):

@@ -5,6 +5,7 @@ from data_on_disk import TEST, TRAIN, as_dict, write_images, write_release
 
 from petl_core import paths
 from petl_core.data import DataError, default_data
+from petl_core.validation import ConfigError
 
 
 @pytest.fixture
@@ -23,6 +24,13 @@ def test_a_default_set_is_drawn_once(mini, tmp_path, capfd):
     again = default_data.load_or_draw(mini, "data", progress=True)
     assert "drawing" not in capfd.readouterr().err
     assert again.image_digest() == first.image_digest()
+
+
+def test_a_default_set_that_was_drawn_otherwise_is_named_with_the_remedy(mini, monkeypatch):
+    default_data.load_or_draw(mini, "data")
+    monkeypatch.setitem(default_data.DRAWN, mini, {"domain": "aerial", "train": 5, "test": 2, "size": 8})
+    with pytest.raises(ConfigError, match="delete that folder"):
+        default_data.load_or_draw(mini, "data")
 
 
 def test_another_set_is_read(tmp_path):

@@ -36,7 +36,7 @@ def test_it_is_read_under_its_name(sentinel):
 
 
 def test_its_table_labels_the_scenes(sentinel):
-    assert scene_labels.scene_classes(sentinel.train) == ["fruit orchard", "salt pan"]
+    assert scene_labels.scene_classes(sentinel.train.scenes) == ["fruit orchard", "salt pan"]
     assert sentinel.test.scenes == ("fruit orchard", "fruit orchard")
     labelled = scene_labels.labelled_captions(sentinel.test, "{scene}: {caption}")
     assert labelled[0] == "fruit orchard: view 0 of grove number 0"

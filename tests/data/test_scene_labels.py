@@ -81,13 +81,13 @@ def test_any_labels_join_captions_in_their_order():
 
 
 def test_a_class_that_is_not_listed_is_unknown_as_a_missing_label_is():
-    classes = scene_labels.scene_classes(SPLIT)
+    classes = scene_labels.scene_classes(SPLIT.scenes)
     places = scene_labels.class_indices(("river", "airport", None, "dense residential"), classes)
     assert places.tolist() == [1, scene_labels.UNKNOWN, scene_labels.UNKNOWN, 0]
 
 
 def test_classes_are_the_labels_seen_and_have_a_prompt_each():
-    classes = scene_labels.scene_classes(SPLIT)
+    classes = scene_labels.scene_classes(SPLIT.scenes)
     assert classes == ["dense residential", "river"]
     assert scene_labels.class_prompts(classes) == [
         "a satellite photo of dense residential",
@@ -103,7 +103,7 @@ def test_scene_labels_import_without_torch():
 @pytest.mark.parametrize(("name", "unlabelled", "classes"), [("rsicd", 66, 30), ("rsitmd", 0, 33), ("ucm", 0, 21)])
 def test_published_captions(real_data, name, unlabelled, classes):
     published = data.load(name, real_data / "captions", check_images=False)
-    assert len(scene_labels.scene_classes(published.train)) == classes
+    assert len(scene_labels.scene_classes(published.train.scenes)) == classes
     test = published.test
     assert test.scenes.count(None) == unlabelled
     queries = scene_labels.labelled_captions(test, TEMPLATE)

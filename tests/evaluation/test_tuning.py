@@ -89,6 +89,17 @@ def test_runs_take_the_settings_of_their_method_and_loss(grid, tmp_path):
     assert RunConfig(**tuned.fill({"method": "mrs"}, path)).temperature == 0.07
 
 
+def test_a_method_with_other_options_takes_settings_that_were_tuned_with_them(tmp_path):
+    runs = []
+    for bottleneck, rate in ((64, 1e-3), (256, 1e-2)):
+        options = {"bottleneck": bottleneck}
+        runs.append(fake_run(tmp_path, 0.5, method="mrs", method_options=options, learning_rate=rate))
+    path = str(tuned.write(tuning.choices(runs), tmp_path / "tuned.json"))
+    for bottleneck, rate in ((64, 1e-3), (256, 1e-2), (16, 1e-3)):  # the last was not tuned: the first counts
+        fields = {"method": "mrs", "method_options": {"bottleneck": bottleneck}}
+        assert tuned.fill(fields, path)["learning_rate"] == rate
+
+
 def test_tuned_settings_that_do_not_fit_are_refused(grid, tmp_path):
     path = tuned.write(tuning.choices(grid), tmp_path / "tuned.json")
     with pytest.raises(ConfigError, match=r"made on dataset scenes-tiny, not scenes"):

@@ -41,6 +41,9 @@ def test_runs_that_are_not_finished_or_of_another_version_are_left_out(runs, tmp
     other.mkdir()
     shutil.copy(run.folder / "metrics.json", other)
     assert find_choices(tmp_path) == []
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "metrics.json").write_text("{")
+    assert find_choices(tmp_path) == []
     metrics = json.loads((other / "metrics.json").read_text())
     assert choice_of(run).run.metrics == metrics
 

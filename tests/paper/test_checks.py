@@ -1,5 +1,6 @@
 """What is wrong is found before anything is trained, and said in a line with its remedy."""
 
+import dataclasses
 import json
 import shutil
 from types import SimpleNamespace
@@ -142,8 +143,21 @@ def test_a_gpu_that_is_too_small_is_said(world, monkeypatch):
         memory = SimpleNamespace(total_memory=total * 2**20)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, memory=memory: memory)
         check = checks.check_memory(plan, costs_of)
-        assert check.passed == passed and "900 MiB (full)" in check.found
+        assert check.passed == passed and "900 MiB (full, batch size 4)" in check.found
     assert "batch_size" in check.found
+
+
+def test_the_largest_of_all_kinds_counts_not_the_last_of_a_method(world, monkeypatch):
+    cpu = plan_of(world, {"method": "full", "batch_size": 8}, {"method": "full", "batch_size": 4})
+    plan = Plan(cpu.runs, cpu.data_root, cpu.runs_root, gpus=1, workers=1)
+    peaks = {8: 900.0, 4: 100.0}
+    costs_of = {
+        checks.costs.kind_of(run).hash: dataclasses.replace(COST, peak_mib=peaks[run.batch_size]) for run in plan.left
+    }
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=500 * 2**20))
+    check = checks.check_memory(plan, costs_of)
+    assert not check.passed and "900 MiB (full, batch size 8)" in check.found
 
 
 def test_a_batch_that_does_not_fit_the_gpu_is_named(world, monkeypatch):

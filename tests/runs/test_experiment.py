@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import json
 import shutil
 
@@ -201,6 +203,25 @@ def test_a_part_of_the_training_images_is_drawn_at_random_and_nested(world):
     assert experiment.draw_images(train, 0, seed=2) is train
 
 
+def test_images_without_captions_are_not_drawn(world):
+    train = default_data.load_or_draw("scenes-mini", world["data_root"]).train
+    first = train.image_of < 5
+    bare = dataclasses.replace(
+        train, captions=tuple(itertools.compress(train.captions, first)), image_of=train.image_of[first]
+    )
+    assert experiment.draw_images(bare, 5, seed=2).images == train.images[:5]
+    with pytest.raises(ConfigError, match="only 5 images are left"):
+        experiment.draw_images(bare, 6, seed=2)
+
+
+def test_training_takes_two_images_with_captions(world, tmp_path, monkeypatch):
+    splits = experiment.splits_of(CONFIG, default_data.load_or_draw("scenes-mini", world["data_root"]))
+    one = {**splits, "train": splits["train"].subset([0])}
+    monkeypatch.setattr(experiment, "splits_of", lambda *_: one)
+    with pytest.raises(ConfigError, match="1 images with captions are left for training"):
+        experiment.run(CONFIG, **elsewhere(world, tmp_path))
+
+
 def test_a_queue_is_as_wide_as_what_the_method_embeds(world, tmp_path):
     probe = CONFIG.replace(method="linear_probe", method_options={}, queue_size=16, epochs=1)
     assert "queue" in experiment.run(probe, **elsewhere(world, tmp_path)).metrics["history"][1]["loss"]
@@ -219,6 +240,8 @@ def test_scene_labels_need_scenes(world, tmp_path, monkeypatch):
         ({"method": "msr"}, "auto", "unknown method"),
         ({"method_options": {"rank": 3}}, "auto", "unknown rank"),
         ({}, "tpu9", "device 'tpu9'"),
+        ({}, "meta", "device 'meta': choose 'cpu'"),
+        ({}, "cuda:99", "device 'cuda:99': no CUDA devices are visible"),
         ({"dataset": "nowhere"}, "auto", "nowhere"),
     ],
 )

@@ -49,6 +49,13 @@ def test_lists_are_grids_and_zero_shot_is_always_first():
     assert asked.notebooks["04_benchmark"]["runs"] == asked.reads["04_benchmark"] == list(asked.runs)
 
 
+def test_a_notebook_is_given_the_fields_of_its_section_that_it_declares():
+    fields = {"dataset": "rsicd", "seed": [7, 8], "learning_rate": 1e-4, "method": "lora", "epochs": 9, "margin": 0.5}
+    given = study.read(one("03_train", None, **fields), "mine").notebooks["03_train"]
+    assert {name: given[name] for name in fields} == {**fields, "seed": 7}
+    assert "epochs" not in study.read(one("01_data", None, **fields), "mine").notebooks["01_data"]
+
+
 def test_a_notebook_of_one_run_takes_its_folder():
     asked = study.read(one("13_gallery", {"run": {"method": "mrs", "seed": 5}}, **TINY), "mine")
     name = RunConfig(**TINY, seed=5).hash

@@ -7,7 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from small_clips import backbone_of, tiny_backbone, tiny_clip
+from small_clips import backbone_of, gelu_and_quick_gelu, tiny_backbone, tiny_clip
 from small_worlds import small_world
 
 from petl_core import adapters, data
@@ -177,10 +177,11 @@ def test_another_backbone_precision_or_preprocessing_has_a_cache_of_its_own(data
         tiny_backbone(seed=1),
         backbone_of(tiny_clip().bfloat16()),
         Backbone(other.clip, blurred, other.tokenizer),
+        backbone_of(gelu_and_quick_gelu()[1]),
     )
     for variant in variants:
         load(dataset, variant, tmp_path)
-    assert caches(tmp_path) == 10  # the last one differs in pixels and image taps alone
+    assert caches(tmp_path) == 12  # the one that blurs differs in pixels and image taps alone, the last in taps
 
 
 def test_a_changed_pixel_or_word_is_noticed(dataset, frozen, tmp_path):
