@@ -12,7 +12,7 @@ from petl_core.runs.folder import Run
 
 
 @dataclass(frozen=True)
-class SceneTest(Run):
+class RunOnImages(Run):
     """A finished run by its test on some of the images."""
 
     images: tuple[int, ...]  # rows of the test split
@@ -39,7 +39,7 @@ def recalls_by_scene(groups: Sequence[Group], scenes: Sequence[str | None]) -> p
     for scene in sorted({scene for scene in scenes if scene}):
         images = tuple(i for i, other in enumerate(scenes) if other == scene)
         parts = [
-            Group(group.key, tuple(SceneTest(run.folder, run.config, run.metrics, images) for run in group.runs))
+            Group(group.key, tuple(RunOnImages(run.folder, run.config, run.metrics, images) for run in group.runs))
             for group in groups
         ]
         frames.append(summary(parts).assign(scene=scene, images=len(images)))

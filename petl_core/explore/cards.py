@@ -44,7 +44,7 @@ class Cards(anywidget.AnyWidget):
     clicked = traitlets.Int(-1).tag(sync=True)
 
 
-class Gallery(widgets.VBox):
+class CardGallery(widgets.VBox):
     """Answers, a page at a time.
 
     Args:

@@ -11,7 +11,7 @@ from petl_core.validation import ConfigError
 ZERO_SHOT = "Zero-shot CLIP"
 
 
-class Choice(NamedTuple):
+class ModelChoice(NamedTuple):
     """A model, and the data set whose test images it searches."""
 
     title: str  # of the method and its loss
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
 COLUMNS = ("Method", "Data set", "Backbone", "Learning rate", "Seed", "mR")  # of a row
 
 
-def find_choices(runs_root: str | Path = "runs") -> list[Choice]:
+def find_choices(runs_root: str | Path = "runs") -> list[ModelChoice]:
     """Every finished run of a folder, best first by data set, then zero-shot CLIP where no run stands for it.
 
     Runs of another version, and those whose files are broken, are left out.
@@ -59,15 +59,15 @@ def find_choices(runs_root: str | Path = "runs") -> list[Choice]:
     choices = [choice_of(run) for run in runs]
     known = {_setting(choice) for choice in choices if choice.run and choice.run.config.method == "zero_shot"}
     missing = dict.fromkeys(_setting(choice) for choice in choices if _setting(choice) not in known)
-    return [*choices, *(Choice(ZERO_SHOT, *setting) for setting in missing)]
+    return [*choices, *(ModelChoice(ZERO_SHOT, *setting) for setting in missing)]
 
 
-def choice_of(run: Run) -> Choice:
+def choice_of(run: Run) -> ModelChoice:
     """A finished run as a choice."""
-    return Choice(describe(run), run.config.dataset, run.config.backbone, run.config.pretrained, run)
+    return ModelChoice(describe(run), run.config.dataset, run.config.backbone, run.config.pretrained, run)
 
 
-def open_clip_choice(name: str, dataset: str) -> Choice:
+def open_clip_choice(name: str, dataset: str) -> ModelChoice:
     """A model of open_clip as "name tag", such as "ViT-B-32-quickgelu openai"; or a folder, or a model of a hub.
 
     Raises:
@@ -77,8 +77,8 @@ def open_clip_choice(name: str, dataset: str) -> Choice:
     if not 1 <= len(words) <= 2:
         raise ConfigError('name a model and its weights, as in "ViT-B-32-quickgelu openai"')
     backbone, pretrained = (*words, "")[:2]
-    return Choice(ZERO_SHOT, dataset, backbone, pretrained)
+    return ModelChoice(ZERO_SHOT, dataset, backbone, pretrained)
 
 
-def _setting(choice: Choice) -> tuple[str, str, str]:
+def _setting(choice: ModelChoice) -> tuple[str, str, str]:
     return choice.dataset, choice.backbone, choice.pretrained

@@ -4,7 +4,7 @@ from html import escape
 
 import ipywidgets as widgets
 
-from petl_core.explore.cards import Gallery
+from petl_core.explore.cards import CardGallery
 from petl_core.explore.opened import Answer, Question, rank_change
 from petl_core.explore.session import Session, message_line
 
@@ -27,7 +27,7 @@ class Comparison(widgets.VBox):
         self.title.add_class("petl-told")
         self.names = [widgets.HTML(), widgets.HTML()]
         self.left, self.right = (
-            Gallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit))) for _ in self.names
+            CardGallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit))) for _ in self.names
         )
         self.right.changes = self._change
         for name in self.names:

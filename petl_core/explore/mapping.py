@@ -5,7 +5,7 @@ from html import escape
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from petl_core.explore.cards import Gallery, card_of
+from petl_core.explore.cards import CardGallery, card_of
 from petl_core.explore.opened import Answer, EmbeddingMap, Question, place_of
 from petl_core.explore.session import Session, message_line
 
@@ -31,7 +31,7 @@ class EmbeddingMapView(widgets.HBox):
         self.hovered = widgets.HTML(HINT, layout={"height": "112px", "overflow": "hidden"})
         self.gathered = widgets.HTML()
         self.gathered.add_class("petl-heading")
-        self.gallery = Gallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit)))
+        self.gallery = CardGallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit)))
         session.observe(lambda _: self._draw(), "opened")
         session.observe(lambda _: self._light(), "answers")
         side = [self.hovered, message_line(session), self.gathered, self.gallery]

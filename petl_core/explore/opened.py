@@ -14,7 +14,7 @@ from PIL import Image
 from petl_core.adapters.focus import FocusAdapter, focus_maps
 from petl_core.data import DataError, caption_key, default_data, scene_labels
 from petl_core.evaluation.embedding_space import project_umap
-from petl_core.explore.choices import Choice
+from petl_core.explore.choices import ModelChoice
 from petl_core.runs import experiment
 from petl_core.search import models, reading
 from petl_core.search.captions import Captions
@@ -63,7 +63,7 @@ class Answer(NamedTuple):
     kind: str  # to the question: "own", "same scene" or "other"
 
 
-class FoundCaption(NamedTuple):
+class RankedCaption(NamedTuple):
     """A caption that an image finds."""
 
     text: str
@@ -84,7 +84,7 @@ class Answers:
 
     question: Question
     images: list[Answer]
-    captions: list[FoundCaption]
+    captions: list[RankedCaption]
     scene: str | None
 
     @cached_property
@@ -104,7 +104,7 @@ class EmbeddingMap(NamedTuple):
 class Opened:
     """A model with the images and captions it searches."""
 
-    choice: Choice
+    choice: ModelChoice
     gallery: Gallery
     captions: Captions
     scenes: tuple[str, ...] = ()  # that are named among the images, in order
@@ -132,7 +132,7 @@ class Opened:
             hits = self.gallery.nearest_to(embedding, LISTED)
             keys = {caption_key(caption) for caption in question.hit.captions} if question.hit else set()
             captions = [
-                FoundCaption(text, score, caption_key(text) in keys)
+                RankedCaption(text, score, caption_key(text) in keys)
                 for text, score in (self.captions.nearest_to(embedding, CAPTIONS) if self.captions.texts else ())
             ]
         own, scene = self._own(question, hits)
@@ -178,7 +178,7 @@ class Opened:
         return {place_of(hit) for hit in own}, scenes.pop() if len(scenes) == 1 else None
 
 
-def open_choice(choice: Choice, places: Places) -> Opened:
+def open_choice(choice: ModelChoice, places: Places) -> Opened:
     """Load a model and encode what it searches; bars tell how far that is.
 
     Raises:

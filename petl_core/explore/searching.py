@@ -6,8 +6,8 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 
-from petl_core.explore.cards import Gallery
-from petl_core.explore.opened import Answers, FoundCaption, Question, read_upload
+from petl_core.explore.cards import CardGallery
+from petl_core.explore.opened import Answers, Question, RankedCaption, read_upload
 from petl_core.explore.session import Session, message_line
 from petl_core.explore.thumbnails import LARGE, data_uri, with_focus
 
@@ -40,7 +40,7 @@ class Search(widgets.VBox):
         self.heading = widgets.HTML()
         self.heading.add_class("petl-heading")
         self.picture = PictureAsked(session)
-        self.gallery = Gallery(per_page, COLUMNS, lambda hit: session.ask(Question(hit=hit)))
+        self.gallery = CardGallery(per_page, COLUMNS, lambda hit: session.ask(Question(hit=hit)))
         self._rng = np.random.default_rng(0)
 
         self.query.observe(lambda change: self.ask_text(), "value")
@@ -142,7 +142,7 @@ def _heading(answers: Answers) -> str:
     return " · ".join([answers.question.title, *told])
 
 
-def _listed(captions: Sequence[FoundCaption]) -> str:
+def _listed(captions: Sequence[RankedCaption]) -> str:
     """Captions as a list in HTML."""
     lines = [
         f"<li{' class=petl-own' if caption.own else ''}><span class=petl-score>{caption.score:.2f}</span>"

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import traitlets
 
 from petl_core.data import DataError
-from petl_core.explore.choices import Choice
+from petl_core.explore.choices import ModelChoice
 from petl_core.explore.opened import Opened, Places, Question, open_choice
 from petl_core.validation import ConfigError
 
@@ -23,20 +23,20 @@ class Session(traitlets.HasTraits):
         cache: of opened models, for sessions to share; the same model is opened once.
     """
 
-    choices: traitlets.List = traitlets.List(help="of Choice")
+    choices: traitlets.List = traitlets.List(help="of ModelChoice")
     opened = traitlets.Any(allow_none=True, help="an Opened, or None before the first")
     answers = traitlets.Any(allow_none=True, help="Answers of the opened model, or None before the first question")
     message = traitlets.Unicode(help="what went wrong last, in one sentence; empty where nothing did")
 
-    def __init__(self, places: Places, choices: Sequence[Choice] = (), cache: dict | None = None):
+    def __init__(self, places: Places, choices: Sequence[ModelChoice] = (), cache: dict | None = None):
         super().__init__(choices=list(choices))
         self.places = places
-        self.cache: dict[Path | Choice, Opened] = {} if cache is None else cache
+        self.cache: dict[Path | ModelChoice, Opened] = {} if cache is None else cache
         self.bars = widgets.Output()  # where bars show while a model is opened
 
-    def open(self, choice: Choice) -> None:
+    def open(self, choice: ModelChoice) -> None:
         """Open a model, and ask it the last question again."""
-        key: Path | Choice = choice.run.folder if choice.run else choice
+        key: Path | ModelChoice = choice.run.folder if choice.run else choice
         if key not in self.cache:
             with self.bars, self.telling():  # in this order: an Output keeps errors to itself
                 self.cache[key] = open_choice(choice, self.places)

@@ -43,7 +43,7 @@ class Rankings(NamedTuple):
 
 
 @dataclass(frozen=True)
-class EmbeddedSplit:
+class ClassifiedSplit:
     """A split as a model embeds it, with the class of each image."""
 
     images: np.ndarray  # (N, d)
@@ -52,7 +52,7 @@ class EmbeddedSplit:
     classes: np.ndarray  # (N,) UNKNOWN where an image has no label that training showed
 
     @classmethod
-    def of(cls, split: Split, embeddings: tuple[np.ndarray, np.ndarray], classes: list[str]) -> "EmbeddedSplit":
+    def of(cls, split: Split, embeddings: tuple[np.ndarray, np.ndarray], classes: list[str]) -> "ClassifiedSplit":
         """A split with its embeddings, images (N, d) and captions (M, d)."""
         return cls(*embeddings, split.image_of, class_indices(split.scenes, classes))
 
@@ -74,7 +74,7 @@ class SceneChoice:
 
 
 def choose(
-    classes: list[str], prompts: np.ndarray, temperature: float, train: EmbeddedSplit, validation: EmbeddedSplit
+    classes: list[str], prompts: np.ndarray, temperature: float, train: ClassifiedSplit, validation: ClassifiedSplit
 ) -> SceneChoice:
     """Choose predictors by their accuracy, and weights of the prior by mean recall, on the validation part.
 
@@ -108,7 +108,7 @@ def choose(
     )
 
 
-def gallery_rankings(choice: SceneChoice, split: EmbeddedSplit) -> dict[str, Rankings]:
+def gallery_rankings(choice: SceneChoice, split: ClassifiedSplit) -> dict[str, Rankings]:
     """Rankings by each of the gallery modes; ``split.image_of`` serves the oracle alone."""
     scores = retrieval.similarity(split.images, split.texts)
     probabilities = choice.of_text.probabilities(split.texts)
@@ -146,7 +146,7 @@ def per_image_hits(rankings: Rankings, split: Split) -> np.ndarray:
     return np.column_stack([i2t[:, :of_i2t], t2i[:, of_i2t:]])
 
 
-def facts(choice: SceneChoice, split: EmbeddedSplit) -> dict:
+def facts(choice: SceneChoice, split: ClassifiedSplit) -> dict:
     """What ``metrics.json`` tells of these tests: :class:`petl_core.runs.folder.SceneTest`."""
     return {
         "classes": choice.classes,

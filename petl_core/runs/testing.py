@@ -10,7 +10,7 @@ from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
 from petl_core.data import Split, scene_labels
 from petl_core.runs import scene_tests
-from petl_core.runs.scene_tests import EmbeddedSplit, Rankings, SceneChoice
+from petl_core.runs.scene_tests import ClassifiedSplit, Rankings, SceneChoice
 from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_captions
 from petl_core.training.epoch import temperature_of
@@ -44,7 +44,7 @@ def choose_scene_tests(
     """
     classes = scene_labels.scene_classes(train[1].scenes)
     prompts = embed_captions(model, scene_labels.class_prompts(classes))
-    parts = [EmbeddedSplit.of(split, embed(model, prepared), classes) for prepared, split in (train, validation)]
+    parts = [ClassifiedSplit.of(split, embed(model, prepared), classes) for prepared, split in (train, validation)]
     with torch.no_grad():
         temperature = float(temperature_of(model, config))
     return scene_tests.choose(classes, prompts, temperature, *parts)
@@ -69,7 +69,7 @@ def score_test_split(
     rankings: dict[str, Rankings] = {}
     facts = {}
     if scenes:
-        embedded = EmbeddedSplit.of(split, (images, texts), scenes.classes)
+        embedded = ClassifiedSplit.of(split, (images, texts), scenes.classes)
         rankings = scene_tests.gallery_rankings(scenes, embedded)
         facts = scene_tests.facts(scenes, embedded)
         if config.scene_probability:
@@ -102,7 +102,7 @@ def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Can
 
 
 def _labelled_queries(
-    model: AdaptedCLIP, embedded: EmbeddedSplit, split: Split, scenes: SceneChoice, template: str
+    model: AdaptedCLIP, embedded: ClassifiedSplit, split: Split, scenes: SceneChoice, template: str
 ) -> dict[str, Rankings]:
     """Rankings where scene labels join the texts: the predicted ones, and the true ones."""
     predicted = [scenes.classes[i] for i in scenes.of_text.classes(embedded.texts)]

@@ -1,6 +1,6 @@
 """What views share, and how errors reach people."""
 
-from petl_core.explore.choices import Choice, open_clip_choice
+from petl_core.explore.choices import ModelChoice, open_clip_choice
 from petl_core.explore.opened import Question
 from petl_core.explore.session import Session, message_line
 
@@ -33,7 +33,7 @@ def test_errors_become_a_sentence_that_a_line_shows(opened, session):
     assert line.value == opened.message == "the query is empty; say what to look for" and line.layout.display is None
     opened.open(open_clip_choice("ViT-B-32", "scenes-mini"))
     assert "its weights would be random" in opened.message and opened.opened is before
-    opened.open(Choice("x", "no-such-set", before.choice.backbone))
+    opened.open(ModelChoice("x", "no-such-set", before.choice.backbone))
     assert "no-such-set" in opened.message and "\n" not in opened.message
     opened.ask(Question(text="a road"))
     assert line.value == "" and line.layout.display == "none"

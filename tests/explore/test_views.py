@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from petl_core.explore.cards import Gallery, card_of
+from petl_core.explore.cards import CardGallery, card_of
 from petl_core.explore.choosing import ModelChooser
 from petl_core.explore.comparing import NOTHING, Comparison
 from petl_core.explore.mapping import HINT, NEIGHBOURS, EmbeddingMapView
@@ -32,7 +32,7 @@ def answers(opened):
 
 
 def test_pages_show_every_answer_once(opened, answers):
-    gallery = Gallery(4, 2, lambda hit: None)
+    gallery = CardGallery(4, 2, lambda hit: None)
     assert gallery.place.value == "no images" and gallery.before.disabled and gallery.after.disabled
     gallery.show(answers.images, IndexOptions())
     assert gallery.place.value == "1–4 of 10" and gallery.before.disabled and not gallery.after.disabled
@@ -48,7 +48,7 @@ def test_pages_show_every_answer_once(opened, answers):
 
 def test_a_click_tells_the_hit_on_this_page(answers):
     clicked = []
-    gallery = Gallery(4, 2, clicked.append)
+    gallery = CardGallery(4, 2, clicked.append)
     gallery.show(answers.images, IndexOptions())
     gallery.turn(1)
     for _ in range(2):  # the same one again counts again

@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from petl_core.__main__ import main
 from petl_core.config import RunConfig
 from petl_core.runs import progress, study
 
@@ -70,3 +73,11 @@ def test_a_run_that_fails_again_is_shown_again(tmp_path):
 def test_where_nothing_is_trained_no_minutes_are_told(tmp_path):
     section = {**TINY, "runs_root": str(tmp_path), "notebooks": {"04_benchmark": {"runs": [{"seed": [2, 3]}]}}}
     assert progress.found(study.read(section, "one")) == "3 runs, 0 finished, 3 missing and not trained"
+
+
+@pytest.mark.parametrize("command", ["study", "plan", "paper"])
+@pytest.mark.parametrize("cores", ["0", "-1", "two"])
+def test_a_number_of_cores_that_is_none_is_named(command, cores, capsys):
+    with pytest.raises(SystemExit):
+        main([command, *(["rsitmd"] if command == "paper" else []), f"--cores={cores}"])
+    assert f"argument --cores: '{cores}' is no number of cores; give 1 or more" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from petl_core.config import RunConfig
 from petl_core.data.scene_labels import UNKNOWN
 from petl_core.evaluation.names import ASSUMED_KNOWN, QUERY_MODES
 from petl_core.runs import experiment, scene_tests
-from petl_core.runs.scene_tests import EmbeddedSplit, Rankings
+from petl_core.runs.scene_tests import ClassifiedSplit, Rankings
 from petl_core.validation import ConfigError
 
 CLASSES = ["farm", "pond", "river", "road"]
@@ -21,7 +21,7 @@ GALLERY_MODES = {"gallery_hard", "gallery_soft", "gallery_known", "gallery_oracl
 FAIR = ("gallery_hard", "gallery_soft")
 
 
-def drawn_split(seed: int, unlabelled: int = 3, n: int = 40) -> EmbeddedSplit:
+def drawn_split(seed: int, unlabelled: int = 3, n: int = 40) -> ClassifiedSplit:
     """Images, whose class is hard to see, and two captions each, whose class is easy to tell, around its axis."""
     rng = np.random.default_rng(seed)
     classes = rng.integers(0, len(CLASSES), n)
@@ -32,7 +32,7 @@ def drawn_split(seed: int, unlabelled: int = 3, n: int = 40) -> EmbeddedSplit:
     known = classes.copy()
     known[:unlabelled] = UNKNOWN
     unit = [(rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32) for rows in (images, texts)]
-    return EmbeddedSplit(*unit, image_of, known)
+    return ClassifiedSplit(*unit, image_of, known)
 
 
 PROMPTS = np.eye(8)[: len(CLASSES)]
@@ -43,7 +43,7 @@ def choice():
     return scene_tests.choose(CLASSES, PROMPTS, 0.07, drawn_split(0, n=200), drawn_split(1, n=80))
 
 
-def hits(rankings: Rankings, split: EmbeddedSplit) -> tuple[np.ndarray, np.ndarray]:
+def hits(rankings: Rankings, split: ClassifiedSplit) -> tuple[np.ndarray, np.ndarray]:
     """Of images and of captions as queries."""
     relevant = retrieval.relevance(split.image_of, len(split.images))
     i2t, t2i = retrieval.rank(rankings.i2t, relevant), retrieval.rank(rankings.t2i.T, relevant.T)
