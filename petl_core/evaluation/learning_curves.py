@@ -1,9 +1,11 @@
-"""Validation mR by epoch, of every run of a comparison."""
+"""Validation mR by epoch, of every run of a comparison, and whether it still climbs at the end."""
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
+from petl_core.evaluation.comparison import counted, signed
 from petl_core.evaluation.grouping import Group
 
 
@@ -23,3 +25,17 @@ def learning_curves(groups: Sequence[Group]) -> pd.DataFrame:
         if "validation_mr" in entry
     ]
     return pd.DataFrame(rows, columns=["key", "seed", "epoch", "validation_mr", "chosen"])
+
+
+def still_climbing(curves: pd.DataFrame) -> str:
+    """Of a frame of :func:`learning_curves`, in words: whether training might have gone on; empty where none was."""
+    last_is_best, gains = [], []
+    for _, curve in curves.sort_values("epoch").groupby(["key", "seed"], sort=False):
+        last_fifth = max(1, round(len(curve) / 5))
+        last_is_best.append(bool(curve["chosen"].iloc[-1]))
+        gains.append(curve["validation_mr"].iloc[-1] - curve["validation_mr"].iloc[-1 - last_fifth])
+    if not gains:
+        return ""
+    gain = signed(float(np.median(gains)))
+    best_last = f"Best at the last epoch: {sum(last_is_best)} of {counted(len(gains), 'run')}"
+    return f"{best_last}; the last fifth of the epochs brought {gain} points (median run)."

@@ -3,7 +3,7 @@
 from fake_runs import fake_run
 
 from petl_core.evaluation.grouping import group_runs
-from petl_core.evaluation.learning_curves import learning_curves
+from petl_core.evaluation.learning_curves import learning_curves, still_climbing
 from petl_core.evaluation.names import method_and_loss
 
 
@@ -21,8 +21,13 @@ def test_every_seed_has_its_epochs_and_one_of_them_is_chosen(tmp_path):
         [3, 2, 11.0, False],
     ]
     assert set(curves["key"]) == {method_and_loss(runs[1])}
+    assert still_climbing(curves) == (
+        "Best at the last epoch: 1 of 2 runs; the last fifth of the epochs brought +1.00 points (median run)."
+    )
 
 
 def test_nothing_trained_gives_an_empty_frame(tmp_path):
     untrained = group_runs([fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)], method_and_loss)
-    assert learning_curves(untrained).columns.tolist() == ["key", "seed", "epoch", "validation_mr", "chosen"]
+    curves = learning_curves(untrained)
+    assert curves.columns.tolist() == ["key", "seed", "epoch", "validation_mr", "chosen"]
+    assert still_climbing(curves) == ""
