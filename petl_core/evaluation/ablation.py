@@ -77,7 +77,7 @@ class Ablation:
         return f"Test mR {subject}, 95% intervals. {self.on}"
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
-        """Of a frame of :meth:`differences`: what is compared, how much is told apart, what could have been."""
+        """Of a frame of :meth:`differences`: what is compared, and what is significant."""
         told = comparison.verdicts(differences)
         return f"Paired mR differences (points) {subject}, 95% intervals. {told} {self.on}"
 
@@ -86,7 +86,7 @@ class Ablation:
         return f"Paired mR differences (points) {subject}, {captions.FOREST} {self.on}"
 
     def answer(self, differences: pd.DataFrame, claim: str = "") -> str:
-        """What a frame of :meth:`differences` says of trained runs, and of a claim that the reference is surpassed."""
+        """What a frame of :meth:`differences` says of trained runs, and of a claim that they surpass the reference."""
         untrained = {group.key for group in self.groups if not group.is_trained}
         return answers.of_differences(differences[~differences["key"].isin(untrained)], self.names, claim)
 

@@ -9,7 +9,8 @@ from petl_core.evaluation.training_data import training_data_warning
 from petl_core.runs.folder import Failure, Run
 
 FOREST = (
-    "95% intervals; filled where distinguishable (5% level, adjusted by Holm); the band is ±1 point. "
+    "95% intervals; faint where not significant (5% level, adjusted by Holm, as the intervals are not); the band is ±1 "
+    "point. "
     "Zero-shot stands in the table alone."
 )
 

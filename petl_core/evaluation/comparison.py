@@ -19,7 +19,7 @@ EQUIVALENCE = 1.0  # points of mR; what lies within them is no difference to spe
 SEEDS_FOR_A_VERDICT = 2
 ANSWERS = {True: "yes", False: "no", None: "cannot tell"}
 DIFFERENCE_COLUMNS = [
-    "key", "reference", "seeds", "difference", "low", "high", "p", "p_holm", "distinguishable", "equivalent",
+    "key", "reference", "seeds", "difference", "low", "high", "p", "p_holm", "significant", "equivalent",
     "detectable",
 ]  # fmt: skip
 Names = Mapping[Any, str]  # of keys
@@ -64,8 +64,8 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr
         seed, over images alone), and, NaN or None where there is no verdict:
 
         p, p_holm: two-sided, of no difference; by itself and adjusted.
-        distinguishable: whether p_holm is below 5 %.
-        equivalent: True with the interval inside +-1 point, False with it outside and the pair distinguishable, None
+        significant: whether p_holm is below 5 %.
+        equivalent: True with the interval inside +-1 point, False with it outside and the pair significant, None
             where that cannot be told.
         detectable: the true difference that is told with 80 % power (:func:`over_seeds.detectable_differences`), at
         the strictest step of Holm's, 5 % by the number of verdicts.
@@ -79,11 +79,11 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr
     frame = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
     frame = frame.astype(dict.fromkeys(("difference", "low", "high", "p", "detectable"), float))
     frame["p_holm"] = holm(frame["p"])
-    frame["distinguishable"] = (frame["p_holm"] < SIGNIFICANCE).where(frame["p"].notna())
-    for verdict in ("distinguishable", "equivalent"):  # True, False and None stay what they are
+    frame["significant"] = (frame["p_holm"] < SIGNIFICANCE).where(frame["p"].notna())
+    for verdict in ("significant", "equivalent"):  # True, False and None stay what they are
         frame[verdict] = pd.Series([None if pd.isna(cell) else bool(cell) for cell in frame[verdict]], dtype=object)
     # What is not told apart is not called more than a point apart either.
-    verdicts_of_pair = zip(frame["equivalent"], frame["distinguishable"], strict=True)
+    verdicts_of_pair = zip(frame["equivalent"], frame["significant"], strict=True)
     frame["equivalent"] = pd.Series([same if same or told else None for same, told in verdicts_of_pair], dtype=object)
     return frame
 
@@ -105,13 +105,13 @@ def holm(p: ArrayLike) -> np.ndarray:
 
 
 def verdicts(differences: pd.DataFrame) -> str:
-    """How many pairs of a frame of :func:`differences` are told apart, and how small a difference could have been."""
-    judged = differences["distinguishable"].dropna()
+    """How many pairs of a frame of :func:`differences` differ significantly, and how small a difference could have."""
+    judged = differences["significant"].dropna()
     of_one_seed = int((differences["seeds"] == 1).sum())
     parts = []
     if len(judged):
-        told = f"{judged.astype(bool).sum()} of {counted(len(judged), 'pair')}"
-        parts.append(f"{told} can be told apart ({SIGNIFICANCE:.0%} level, adjusted by Holm).")
+        found = f"{judged.astype(bool).sum()} of {counted(len(judged), 'difference')} significant"
+        parts.append(f"{found} ({SIGNIFICANCE:.0%} level, adjusted by Holm; the intervals are not adjusted).")
     if of_one_seed:
         parts.append(f"No verdict on {counted(of_one_seed, 'pair')} with one seed in common.")
     if not parts:
@@ -124,7 +124,7 @@ def smallest_told(differences: pd.DataFrame) -> str:
     detectable = differences["detectable"].dropna()
     if detectable.empty:
         return ""
-    return f"A true difference of {detectable.median():.1f} points is told with {POWER:.0%} power (median pair)."
+    return f"A true difference of {detectable.median():.1f} points would be found with {POWER:.0%} power (median pair)."
 
 
 def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failure] = ()) -> pd.DataFrame:
@@ -157,8 +157,8 @@ def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failu
 def readable_differences(differences: pd.DataFrame, names: Names) -> pd.DataFrame:
     """A frame of :func:`differences` to print."""
     columns = [
-        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Distinguishable",
-        f"Within ±{EQUIVALENCE:g}",
+        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Significant",
+        f"Equivalent (±{EQUIVALENCE:g})",
     ]  # fmt: skip
     rows = []
     for row in differences.to_dict("records"):
@@ -169,7 +169,7 @@ def readable_differences(differences: pd.DataFrame, names: Names) -> pd.DataFram
         elif row["seeds"] < SEEDS_FOR_A_VERDICT:
             rows.append([*pair, *found, NO_VALUE, NO_VALUE, *["one seed"] * 2])
         else:
-            answers = [ANSWERS[row[question]] for question in ("distinguishable", "equivalent")]
+            answers = [ANSWERS[row[question]] for question in ("significant", "equivalent")]
             rows.append([*pair, *found, _shown_p(row["p"]), _shown_p(row["p_holm"]), *answers])
     return pd.DataFrame(rows, columns=columns)
 

@@ -44,6 +44,7 @@ TITLES = {  # where it is not what the field is called
     "labels": "Labels in training",
     "queries": "Test",
     "train_images": "Training images",
+    "share": "Shared width",
     **{f"w_{term}": f"Weight of {name}" for term, name in HMMC_TERMS.items()},
 }
 UNITS = {"queue_warmup": "steps", "queue_ramp": "steps", "share": "channels"}

@@ -1,4 +1,4 @@
-"""Which values of a table stand in bold: the best of each column, and those that are not told apart from it."""
+"""Which values of a table stand in bold: the best of each column, and those right behind it."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import Group
 from petl_core.evaluation.names import METRICS
 
-BOLD = "Bold: the best, and what is not told apart from it (5% level, adjusted by Holm)."
+BOLD = "Bold: the best, and those behind it down to the first that is significantly below (5% level, adjusted by Holm)."
 
 
 def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
     """Which groups lead in each metric.
 
-    A column is one family of comparisons with its best group. A row of one seed leads only by being the best: nothing
-    is judged of it.
+    A column is one family of comparisons with its best group. In descending order, groups lead until one is
+    significantly below the best, or cannot be judged for want of seeds: a mean that varies much does not lead for that.
 
     Args:
         groups: finished ones.
@@ -29,8 +29,13 @@ def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
         best = groups[int(summary[metric].argmax())]
         judged = [group for group in groups if _can_be_judged(group, best)]
         found = comparison.differences(judged, [best], metric)
-        alike = {row.key for row in found.itertuples() if row.distinguishable is False}
-        columns[title] = [group is best or group.key in alike for group in groups]
+        alike = {best.key} | {row.key for row in found.itertuples() if row.significant is False}
+        leading = set()
+        for place in summary[metric].argsort()[::-1]:
+            if groups[place].key not in alike:
+                break
+            leading.add(groups[place].key)
+        columns[title] = [group.key in leading for group in groups]
     return pd.DataFrame(columns)
 
 

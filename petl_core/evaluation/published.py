@@ -23,6 +23,7 @@ MARKS = {
     "other_backbone": ("‡", f"backbone other than {BACKBONE}"),
     "chosen_on_test": ("§", "epoch chosen on the test set"),
     "other_pretraining": ("¶", "pre-training unknown or other than OpenAI CLIP's"),
+    "second_hand": ("∥", "copied from others, not compared with what printed it"),
 }
 
 # Methods that PE-RSITR prints, by their keys in METHODS. CMER is not among them: it is more than its Focus-Adapter.
@@ -56,6 +57,7 @@ def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = N
     frame["other_backbone"] = frame["backbone"] != BACKBONE
     frame["chosen_on_test"] = frame["chosen_on"] == "test"
     frame["other_pretraining"] = frame["pretraining"] != PRETRAINING
+    frame["second_hand"] = frame["url"] == "unknown"
     if dataset is not None:
         frame = frame[frame["dataset"] == dataset]
     if groups is not None:
@@ -68,7 +70,7 @@ def readable_figures(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {
         "Method": frame["method"],
         "Backbone": frame["backbone"],
-        "Parameters (M)": frame["trainable_params_m"].map(lambda count: "" if pd.isna(count) else f"{count:g}"),
+        "Parameters (M)": frame["trainable_params_m"].map(lambda count: NO_VALUE if pd.isna(count) else f"{count:.2f}"),
         **{title: frame[metric].map("{:.2f}".format) for metric, title in METRICS.items()},
         "Source": frame["source"] + (", " + frame["table"]).fillna(""),
     }

@@ -24,7 +24,7 @@ def plot_throughput(frame: pd.DataFrame, price: str = "training_mib") -> Figure:
 
     Open markers train on cached features. Against all memory that training holds, stars are what CMER claims, relative
     to each of ``RECENT``, each with points of its own. Zero-shot is no training: its weights, and its forward pass,
-    which no method that runs the towers can beat; what takes nothing stands apart on the left.
+    which a method that runs the towers cannot do without; what takes nothing stands apart on the left.
 
     Args:
         frame: of :func:`petl_core.evaluation.efficiency.measure_training_steps`.

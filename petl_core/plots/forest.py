@@ -29,8 +29,8 @@ LINE, GAP = 1.2 * FONT / POINTS_PER_INCH, 0.03  # inches: a line of a label, and
 AROUND = 0.85  # inches above and below the rows
 SHAPE = {"linestyle": "none", "markersize": 4, "markeredgewidth": 0.9}
 VERDICTS: dict[bool | None, tuple[str, Look]] = {  # in words, and what it changes in the look of a method
-    True: ("distinguishable", {}),
-    False: ("not distinguishable", {"markerfacecolor": "white"}),
+    True: ("significant", {}),
+    False: ("not significant", {"alpha": 0.4}),
     None: ("one seed, no verdict", {"markerfacecolor": "white", "color": "0.6"}),
 }
 
@@ -38,7 +38,7 @@ VERDICTS: dict[bool | None, tuple[str, Look]] = {  # in words, and what it chang
 def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str], runs: Mapping[Any, Run]) -> Figure:
     """Differences in mR with 95 % intervals, below the reference of each, otherwise in the order of the table.
 
-    A method has its colour and marker, filled where the pair is distinguishable; the band holds what is equivalent.
+    A method has its colour and marker, faint where the pair is not significant; the band holds what is equivalent.
     Left out are pairs without a common seed and, unless there are no others, pairs with what was not trained, which
     would squeeze all else. Outliers that would do the same stand at the edge, with their value.
 
@@ -78,11 +78,11 @@ def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str], runs: 
     axes.axvline(0, color="0.2", linewidth=0.8)
     looks = [
         method_look(runs[key].config.method) | VERDICTS[verdict][1]
-        for key, verdict in zip(found["key"], found["distinguishable"], strict=True)
+        for key, verdict in zip(found["key"], found["significant"], strict=True)
     ]
     _draw_rows(axes, found, places[np.array(is_row, dtype=bool)], looks)
     for verdict, (words, look) in VERDICTS.items():
-        if any(cell is verdict for cell in found["distinguishable"]):
+        if any(cell is verdict for cell in found["significant"]):
             axes.plot([], [], label=words, **SHAPE, **({"marker": "o", "color": "0.2"} | look))
     axes.set_xlabel("mR difference (points)", fontsize=7)
     axes.tick_params(axis="x", labelsize=FONT)

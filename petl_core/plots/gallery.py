@@ -31,7 +31,7 @@ FRAMES = {  # of images by what they are to the query, and of the query itself
 }
 MARKS = {"own": "✓", "same words": "=", "same scene": "≈", "other": ""}
 MODELS = ("zero-shot", "adapted")
-LETTERS = 78  # of a caption in a list
+LETTERS = 94  # of a caption in a list
 LINE = 0.17  # inches that it takes
 
 

@@ -19,6 +19,7 @@ SYMBOLS = {
     "<": "$<$",
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
+    "∥": r"$\parallel$",
     "§": r"\S{}",
     "¶": r"\P{}",
 }

@@ -16,7 +16,7 @@ from petl_core.plots.style import (
     TWO_COLUMNS,
     legend_above,
     limits_with_margin,
-    marker_and_colour,
+    looks_beside_methods,
     moved,
     whiskers,
 )
@@ -49,13 +49,14 @@ def plot_negatives(rows: Mapping[str, pd.DataFrame], metric: str = "mr") -> Figu
 
 def _draw(axes: Axes, points: pd.DataFrame, metric: str) -> None:
     """One panel: sources that lie on each other are moved aside; no queue is a line for reference."""
+    looks = looks_beside_methods()  # all of one method: no series may look like another one's
     for i, (source, name) in enumerate(SOURCES.items()):
         part = points[points["source"] == source]
         if len(part):
             axes.errorbar(
                 part["negatives"].astype(float), part[metric], whiskers(part, metric), linestyle=DASHES[i],
                 transform=moved(axes, right=STEP * (i - (len(SOURCES) - 1) / 2)), label=name,
-                **marker_and_colour(i), **SERIES
+                **looks[i], **SERIES
             )  # fmt: skip
     for row in points[points["source"] == "none"].to_dict("records"):
         axes.axhline(row[metric], color="0.35", linestyle=":", linewidth=1, label="the smallest batch alone")

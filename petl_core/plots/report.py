@@ -122,7 +122,7 @@ def _first_heading(notebook: str) -> str:
 
 def _alt(record: dict) -> str:
     """The text instead of a picture: what its caption says first."""
-    return re.sub(r"[][]", "", re.split(r"(?<=[.;:]) ", record["caption"])[0]).rstrip(";:")
+    return re.sub(r"[][]", "", re.split(r"(?<=\.) ", record["caption"])[0])
 
 
 def _picture_html(path: Path, alt: str) -> str:

@@ -80,14 +80,15 @@ def method_look(method: str) -> Look:
 
 
 def run_look(run: Run) -> Look:
-    """The look of a run's method, filled as the run was trained."""
+    """The look of a run's method: open for the triplet, a strong edge for more terms, half filled for CMER's parts."""
     config, look = run.config, method_look(run.config.method)
     look |= {"markerfacecolor": look["color"], "markeredgecolor": look["color"], "markeredgewidth": 0.9}
     if config.epochs == 0:
         return look
-    if config.contrast == "triplet":
-        look["markerfacecolor"] = "white"
-    if set(loss_terms(config)) != {"cross"}:
+    is_open, has_more_terms = config.contrast == "triplet", set(loss_terms(config)) != {"cross"}
+    if is_open:
+        look |= {"markerfacecolor": "white", "markeredgewidth": 1.8 if has_more_terms else 0.9}
+    elif has_more_terms:
         look["markeredgecolor"] = "black"
     if config.queue_size or config.scene_probability or config.scene_weight:
         look |= {"fillstyle": "left", "markerfacecoloralt": "white"}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from petl_core.evaluation.factors import format_value
 from petl_core.evaluation.tuning import TUNED
-from petl_core.plots.style import TWO_COLUMNS, Look, legend_above, marker_and_colour
+from petl_core.plots.style import ONE_COLUMN, TWO_COLUMNS, Look, legend_above, marker_and_colour
 
 COLUMNS = 4
 
@@ -17,13 +17,15 @@ COLUMNS = 4
 def plot_tuning(compared: pd.DataFrame) -> Figure:
     """Mean validation mR against learning rate: a panel a method, a line for each of its other settings.
 
+    The chosen ones are circled, with their rate.
+
     Args:
         compared: of :func:`petl_core.evaluation.tuning.compared_settings`.
     """
     panels = list(compared.groupby("method", sort=False))
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    size = (TWO_COLUMNS, 0.5 + 1.3 * rows)
+    size = (TWO_COLUMNS if columns > 1 else ONE_COLUMN, 0.5 + 1.3 * rows)
     figure, grid = plt.subplots(rows, columns, sharex=True, sharey=True, figsize=size, squeeze=False)
     looks: dict[str, Look] = {}  # by settings in words, the same in all panels
     for axes, (method, tried) in zip(grid.flat, panels, strict=False):
@@ -39,7 +41,9 @@ def plot_tuning(compared: pd.DataFrame) -> Figure:
         best = tried[tried["chosen"]]
         ring = {"markersize": 8, "color": "0.2", "fillstyle": "none", "clip_on": False}
         axes.plot(best["learning_rate"], best["validation_mr"], "o", **ring)
-        axes.margins(y=0.12)
+        for rate, mr in zip(best["learning_rate"], best["validation_mr"], strict=True):
+            axes.annotate(f"{rate:g}", (rate, mr), (0, 6), textcoords="offset points", ha="center", fontsize=6)
+        axes.margins(y=0.2)
         axes.set_title(method, fontsize=7)
         axes.set_xscale("log")
         axes.set_xticks(ticks := _ticks(compared["learning_rate"]), [f"{tick:g}" for tick in ticks])

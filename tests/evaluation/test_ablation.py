@@ -79,7 +79,7 @@ def test_captions_say_what_else_varies_and_what_failed(queue_runs, tmp_path):
     assert (
         Ablation([*queue_runs, other], QUEUE)
         .caption("queues")
-        .endswith("runs differ in epochs, training images, share.")
+        .endswith("runs differ in epochs, training images, shared width.")
     )
     terms = [fake_run(tmp_path, 0.5, w_image=weight, seed=9) for weight in (0.0, 1.0)]
     assert "All else is equal" in Ablation(terms, ["terms"]).caption("terms")
@@ -114,7 +114,7 @@ def test_differences_refer_to_the_first_trained_group(queue):
     ]
     assert queue.readable_differences(frame)["Seeds"].tolist() == [2, 2, 2]
     caption = queue.differences_caption("to the first", frame)
-    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. 2 of 3 pairs")
+    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. 2 of 3 differences sig")
     assert caption.endswith(f"80% power (median pair). {ON}")
     told = queue.forest_caption("to the first")
     assert told.startswith("Paired mR differences (points) to the first, 95% intervals;") and told.endswith(ON)

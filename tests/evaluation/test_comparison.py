@@ -28,7 +28,7 @@ def test_summary_is_the_mean_over_seeds_within_its_interval(groups):
         assert row["mr_low"] < expected < row["mr_high"]
 
 
-def test_differences_are_numbers_that_say_what_is_distinguishable(groups):
+def test_differences_are_numbers_that_say_what_is_significant(groups):
     zero_shot, full, mrs = (group.key for group in groups)
     frame = comparison.differences(groups, groups[1:])
     assert list(zip(frame["key"], frame["reference"], strict=True)) == [
@@ -38,24 +38,29 @@ def test_differences_are_numbers_that_say_what_is_distinguishable(groups):
     ]
     assert frame["seeds"].tolist() == [3, 3, 3]
     told, same, _ = frame.to_dict("records")
-    assert told["distinguishable"] is True and told["equivalent"] is False
+    assert told["significant"] is True and told["equivalent"] is False
     assert told["high"] < 0 and told["p"] < told["p_holm"] < 0.05
     assert same["difference"] == pytest.approx(0)  # the same hits, seed by seed
     assert same["low"] <= 0 <= same["high"]
-    assert same["distinguishable"] is False and same["equivalent"] is True and same["p_holm"] == 1
-    assert comparison.verdicts(frame).startswith("2 of 3 pairs can be told apart (5% level, adjusted by Holm). A true ")
+    assert same["significant"] is False and same["equivalent"] is True and same["p_holm"] == 1
+    assert comparison.verdicts(frame).startswith("2 of 3 differences significant (5% level, adjusted by Holm; the")
 
 
 def test_differences_are_printed_with_signs_and_words(groups):
     names = full_names(first_runs(groups))
     table = comparison.readable_differences(comparison.differences(groups, groups[1:]), names)
     assert list(table) == [
-        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Distinguishable",
-        "Within ±1",
+        "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Significant",
+        "Equivalent (±1)",
     ]  # fmt: skip
     told, same = table.iloc[0], table.iloc[1]
-    assert [told["Distinguishable"], told["Within ±1"]] == ["yes", "no"]
-    assert [same["Distinguishable"], same["Within ±1"], same["p"], same["p (Holm)"]] == ["no", "yes", "1.000", "1.000"]
+    assert [told["Significant"], told["Equivalent (±1)"]] == ["yes", "no"]
+    assert [same["Significant"], same["Equivalent (±1)"], same["p"], same["p (Holm)"]] == [
+        "no",
+        "yes",
+        "1.000",
+        "1.000",
+    ]
     assert told["mR difference"].startswith("−") and told["95% interval"].startswith("[−")
     assert same["mR difference"] in ("+0.00", "−0.00")
     assert told[["Method", "Compared with"]].tolist() == ["Zero-shot CLIP", "Full fine-tuning (InfoNCE)"]
@@ -74,10 +79,10 @@ def test_one_seed_gives_an_interval_and_no_verdict(tmp_path):
     frame = comparison.differences(groups, groups[:1])
     assert frame["seeds"].tolist() == [1, 1] and (frame["high"] < 0).all()
     assert frame[["p", "p_holm", "detectable"]].isna().all(axis=None)
-    assert frame[["distinguishable", "equivalent"]].isna().all(axis=None)
+    assert frame[["significant", "equivalent"]].isna().all(axis=None)
     names = short_names(first_runs(groups))
     table = comparison.readable_differences(frame, names)
-    assert table["Distinguishable"].tolist() == table["Within ±1"].tolist() == ["one seed"] * 2
+    assert table["Significant"].tolist() == table["Equivalent (±1)"].tolist() == ["one seed"] * 2
     assert table["p"].tolist() == ["–"] * 2 and table["95% interval"].str.startswith("[−").all()
     assert comparison.verdicts(frame) == "No verdict on 2 pairs with one seed in common."
 
@@ -125,12 +130,12 @@ def test_equivalence_is_read_off_the_interval_and_the_verdict(groups, monkeypatc
     assert frame["equivalent"][0] is equivalent
     answer = {True: "yes", False: "no", None: "cannot tell"}[equivalent]
     names = short_names(first_runs(groups))
-    assert comparison.readable_differences(frame, names)["Within ±1"].tolist() == [answer]
+    assert comparison.readable_differences(frame, names)["Equivalent (±1)"].tolist() == [answer]
 
 
 def test_the_smallest_difference_that_could_be_told_is_the_median_pairs(groups):
     frame = comparison.differences(groups, groups[1:]).assign(detectable=[1.0, 2.04, 30.0])
-    assert comparison.verdicts(frame).endswith("A true difference of 2.0 points is told with 80% power (median pair).")
+    assert comparison.verdicts(frame).endswith("2.0 points would be found with 80% power (median pair).")
 
 
 def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
@@ -138,9 +143,9 @@ def test_methods_without_a_common_seed_are_named_and_not_compared(tmp_path):
     groups = group_runs(runs, method_and_loss)
     names = full_names(first_runs(groups))
     frame = comparison.differences(groups, groups)
-    assert frame["distinguishable"].tolist() == [None]
+    assert frame["significant"].tolist() == [None]
     table = comparison.readable_differences(frame, names)
-    assert table["Distinguishable"].tolist() == ["no common seed"] and table["mR difference"].tolist() == ["–"]
+    assert table["Significant"].tolist() == ["no common seed"] and table["mR difference"].tolist() == ["–"]
     assert comparison.verdicts(frame) == "No two rows could be compared."
 
 

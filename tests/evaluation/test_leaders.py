@@ -1,4 +1,4 @@
-"""Bold is what is best, and what the runs do not tell from it."""
+"""Bold is what is best, and what stands right behind it without being significantly below."""
 
 import numpy as np
 from fake_runs import fake_comparison, fake_run
@@ -20,6 +20,17 @@ def test_rows_that_are_not_told_apart_from_the_best_lead_with_it(tmp_path):
     methods, frame = led(fake_comparison(tmp_path))
     assert methods == ["zero_shot", "full", "mrs"]
     assert frame["mR"].tolist() == [False, True, True], "full and mrs have the same hits, zero-shot has far fewer"
+
+
+def test_what_is_behind_a_row_that_is_significantly_below_does_not_lead(tmp_path):
+    """Though its seeds differ so much that it cannot be told from the best."""
+    rates = {"full": (0.80, 0.80, 0.80), "mrs": (0.70, 0.70, 0.70), "focus": (0.10, 0.60, 0.95)}
+    runs = [
+        fake_run(tmp_path, rate, method=method, seed=seed)
+        for method, of_seeds in rates.items()
+        for seed, rate in enumerate(of_seeds, start=2)
+    ]
+    assert led(runs)[1]["mR"].tolist() == [True, False, False]
 
 
 def test_each_metric_has_its_own_best(tmp_path):

@@ -40,7 +40,7 @@ def test_rows_stand_in_the_published_order_beside_what_was_printed(runs):
         ["MRS-Adapter (InfoNCE) *", "44.47"],
         ["MRS-Adapter + HMMC (triplet)", "44.47"],
         ["MRS-Adapter + HMMC (triplet), as released", "44.47"],
-        ["Focus-Adapter (InfoNCE) + queue 64 + scene labels 0.5", "48.70 ‡ ¶"],
+        ["Focus-Adapter (InfoNCE) + queue 64 + scene labels 0.5", "48.70 ‡ ¶ ∥"],
         ["Focus-Adapter (InfoNCE)", "–"],
     ]
     assert shown.loc[6, ["Difference", "Seeds"]].tolist() == ["–", 1]

@@ -54,14 +54,14 @@ def rows_of(axes):
 
 
 def drawn(figure):
-    """By label of its row: the marker's shape, whether it is filled, and (difference, low, high)."""
+    """By label of its row: the marker's shape, whether it is full and not faint, and (difference, low, high)."""
     axes, found = figure.axes[0], {}
     labels = dict(zip(axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
     for container in axes.containers:
         points, _, (bars,) = container.lines
         ((value, place),), (((low, _), (high, _)),) = points.get_xydata(), bars.get_segments()
-        filled = points.get_markerfacecolor() == points.get_color()
-        found[labels[place]] = points.get_marker(), filled, (value, low, high)
+        full = points.get_markerfacecolor() == points.get_color() and points.get_alpha() is None
+        found[labels[place]] = points.get_marker(), full, (value, low, high)
     return found
 
 
@@ -75,17 +75,17 @@ def test_every_difference_stands_at_its_place_with_its_interval_and_its_method_a
     rows = frame[["difference", "low", "high"]].to_numpy().tolist()
     assert [values for *_, values in found.values()] == [pytest.approx(row) for row in rows[1:3]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "within ±1 point", "not distinguishable", "one seed, no verdict",
+        "within ±1 point", "not significant", "one seed, no verdict",
     ]  # fmt: skip
     axes = figure.axes[0]
     assert axes.get_yticklabels()[0].get_text() == "against Full fine-tuning:" and axes.yaxis_inverted()
 
 
-def test_what_is_distinguishable_is_filled(spread_groups):
+def test_what_is_not_significant_is_faint(spread_groups):
     names = {group.key: str(group.key) for group in spread_groups}
     frame, figure = draw(spread_groups[:3] + spread_groups[-1:], spread_groups[1:2], names)
-    assert frame["distinguishable"].tolist() == [True, False, True]
-    assert [filled for _, filled, _ in drawn(figure).values()] == [False, True]
+    assert frame["significant"].tolist() == [True, False, True]
+    assert [full for _, full, _ in drawn(figure).values()] == [False, True]
 
 
 def test_what_was_not_trained_is_shown_where_nothing_else_is(groups):
