@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from petl_core.config import RunConfig
+from petl_core.data.catalogue import CATALOGUE
 from petl_core.runs.folder import Failure, Run
 
 K = TypeVar("K", bound=Hashable)
@@ -74,8 +75,10 @@ def setting(run: Run) -> str:
         twins = "their ground-level twins" if drawn else "drawn ground-level scenes"
         size = f"{run.metrics['parameters']['backbone'] / 1e6:.1f} M parameters"
         return f"{dataset_title(config.dataset)}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
+    published, tested = CATALOGUE.get(config.dataset), run.metrics["images"]["test"]
+    split = f" (NOT its published split: {tested:,} test images)" if published and tested != published.test else ""
     weights = f" ({Path(config.pretrained).stem} weights)" if config.pretrained else ""
-    return f"{dataset_title(config.dataset)}; {Path(config.backbone).name}{weights}"
+    return f"{dataset_title(config.dataset)}{split}; {Path(config.backbone).name}{weights}"
 
 
 def loss_terms(config: RunConfig) -> tuple[str, ...]:

@@ -24,6 +24,10 @@ def test_data_and_backbone_are_named_in_words(tmp_path):
     run = fake_run(tmp_path, 0.5, dataset="scenes", backbone="embedded")
     assert captions.on(run) == ("On drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins.")
     run = fake_run(tmp_path, 0.5, dataset="rsicd", backbone="ViT-B-32-quickgelu", pretrained="openai")
+    assert captions.on(run) == (
+        "On RSICD (NOT its published split: 150 test images); ViT-B-32-quickgelu (openai weights)."
+    )
+    run.metrics["images"]["test"] = 1_093
     assert captions.on(run) == "On RSICD; ViT-B-32-quickgelu (openai weights)."
 
 

@@ -69,9 +69,8 @@ def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
     ("fields", "images", "told", "untold"),
     [
         ({}, 452, "* trained with another loss", "Like for like only if"),
-        ({"pretrained": "mine.pt"}, 452, "Like for like only if our backbone is CLIP ViT-B/32", "NOT"),
-        ({"backbone": "ViT-L-14"}, 452, "Like for like only if", "NOT"),
-        ({}, 150, "NOT the published test split: 150 images instead of 452", "Like for like"),
+        ({"pretrained": "mine.pt"}, 452, "Like for like only if our backbone is CLIP ViT-B/32", "published for these"),
+        ({"backbone": "ViT-L-14"}, 452, "Like for like only if", "published for these"),
         ({"dataset": "scenes"}, 150, "Nothing is published for these rows on drawn scenes: ours stand alone", "*"),
     ],
 )  # fmt: skip

@@ -39,7 +39,7 @@ def test_the_command_ends_in_the_published_table_beside_ours(asked, tmp_path, ca
     assert table["Published mR"].to_dict() == {"Zero-shot CLIP": 23.89, "Linear probe (InfoNCE)": 36.25}
     printed = capsys.readouterr().out
     assert "| Linear probe (InfoNCE) " in printed
-    assert "NOT the published test split: 6 images instead of 452" in printed
+    assert "RSITMD (NOT its published split: 6 test images)" in printed
 
     # Its linear probe has the settings that were chosen on validation, and was trained once.
     assert len(list((tmp_path / "runs").glob("*/metrics.json"))) == 3
