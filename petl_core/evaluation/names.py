@@ -69,16 +69,17 @@ def dataset_title(dataset: str) -> str:
 
 def setting(run: Run) -> str:
     """What a run was trained and tested on, and its backbone, in words: captions end with it, after "on"."""
-    config = run.config
+    config, tested = run.config, run.metrics["images"]["test"]
+    published = CATALOGUE.get(config.dataset)
+    split = f" (NOT its published split: {tested:,} test images)" if published and tested != published.test else ""
+    data = f"{dataset_title(config.dataset)}{split}"
     if config.backbone in BACKBONES:
         drawn = config.dataset in ("scenes", "scenes-tiny")
         twins = "their ground-level twins" if drawn else "drawn ground-level scenes"
         size = f"{run.metrics['parameters']['backbone'] / 1e6:.1f} M parameters"
-        return f"{dataset_title(config.dataset)}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
-    published, tested = CATALOGUE.get(config.dataset), run.metrics["images"]["test"]
-    split = f" (NOT its published split: {tested:,} test images)" if published and tested != published.test else ""
+        return f"{data}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
     weights = f" ({Path(config.pretrained).stem} weights)" if config.pretrained else ""
-    return f"{dataset_title(config.dataset)}{split}; {Path(config.backbone).name}{weights}"
+    return f"{data}; {Path(config.backbone).name}{weights}"
 
 
 def loss_terms(config: RunConfig) -> tuple[str, ...]:
