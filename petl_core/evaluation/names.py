@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from petl_core.config import RunConfig
-from petl_core.data.catalogue import CATALOGUE
+from petl_core.data.catalogue import PUBLISHED
 from petl_core.runs.folder import Failure, Run
 
 K = TypeVar("K", bound=Hashable)
@@ -70,8 +70,8 @@ def dataset_title(dataset: str) -> str:
 def setting(run: Run) -> str:
     """What a run was trained and tested on, and its backbone, in words: captions end with it, after "on"."""
     config, tested = run.config, run.metrics["images"]["test"]
-    published = CATALOGUE.get(config.dataset)
-    split = f" (NOT its published split: {tested:,} test images)" if published and tested != published.test else ""
+    published = {known.name: known.test for known in PUBLISHED}.get(config.dataset, tested)
+    split = f" (NOT its published split: {tested:,} test images)" if tested != published else ""
     data = f"{dataset_title(config.dataset)}{split}"
     if config.backbone in BACKBONES:
         drawn = config.dataset in ("scenes", "scenes-tiny")

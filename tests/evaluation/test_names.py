@@ -55,8 +55,8 @@ def test_short_names_keep_what_tells_runs_apart(tmp_path):
         ),
         (
             {"dataset": "rsicd", "backbone": "embedded"},
-            "RSICD (NOT its published split: 150 test images); CLIP of 7.8 M parameters pre-trained on drawn ground-level "
-            "scenes",
+            "RSICD (NOT its published split: 150 test images); "
+            "CLIP of 7.8 M parameters pre-trained on drawn ground-level scenes",
         ),
         (
             {"dataset": "ucm", "backbone": "ViT-B-32-quickgelu", "pretrained": "openai"},
