@@ -1,6 +1,6 @@
 """Variants of CMER's parts that were tried and not kept, beside the parts that are: five seeds on drawn scenes.
 
-    python benchmarks/variants.py                      # all; about half an hour on a core
+    python benchmarks/variants.py                      # all
     python benchmarks/variants.py stale sigmoid        # some
     python benchmarks/variants.py --csv variants.csv   # the table as a file, too
 
@@ -160,10 +160,12 @@ VARIANTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("variants", nargs="*", choices=[*VARIANTS, []], help="default: all")
+    parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"{', '.join(VARIANTS)}; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="default: 2 to 6")
     parser.add_argument("--csv", type=Path, help="also write the table there")
     asked = parser.parse_args()
+    if unknown := sorted(set(asked.variants) - VARIANTS.keys()):
+        parser.error(f"no variant {', '.join(unknown)}; known: {', '.join(VARIANTS)}")
     torch.set_num_threads(1)  # as a study's runs have it
 
     alone, recycled = configurations()

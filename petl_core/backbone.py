@@ -116,10 +116,14 @@ def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
 
 
 def caption_lengths(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
-    """(B,) tokens of each of the captions (B, context), padding left out; of a ``clip``'s text tower, or of CLIP's."""
+    """(B,) tokens of each of the captions (B, context) up to its padding; for a ``clip``'s text tower, or CLIP's.
+
+    What CLIP pads with is also its token of an exclamation mark before other signs, so what stands last counts.
+    """
     text = getattr(clip, "text", None)
     padding = text.config.pad_token_id if isinstance(text, HFTextEncoder) else getattr(text, "pad_id", 0)
-    return (tokens != padding).sum(dim=1)
+    places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+    return ((tokens != padding) * places).amax(dim=1)
 
 
 def accept_trimmed(clip: nn.Module) -> None:
@@ -161,7 +165,8 @@ def architecture(clip: nn.Module) -> str:
     facts = []
     for name, module in clip.named_modules():
         settings = {key: getattr(module, key) for key in ("num_heads", "pool_type") if hasattr(module, key)}
-        if settings or not any(True for _ in module.parameters()):
+        has_weights = next(module.parameters(), None) is not None
+        if settings or not has_weights:
             facts.append(f"{name} {type(module).__name__} {settings}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 

@@ -70,6 +70,13 @@ def test_models_that_one_file_of_weights_fits_have_different_architectures():
     assert backbone.architecture(plain) == backbone.architecture(tiny_clip(seed=5))
 
 
+def test_a_caption_with_the_sign_that_stands_for_padding_keeps_its_end():
+    (tokens,) = open_clip.get_tokenizer("ViT-B-32")(["a pond !(see the map)"])
+    end = int(tokens.argmax())
+    assert (tokens[:end] == 0).any(), "the exclamation mark is not what pads"
+    assert backbone.trim(tokens[None]).tolist() == [tokens[: end + 1].tolist()]
+
+
 def test_padding_is_what_the_text_tower_takes_for_it():
     reader = hugging_face_backbone().clip
     reader.text.config.pad_token_id = 1  # RoBERTa's, whose start is 0

@@ -1,6 +1,7 @@
 """The variants of ``benchmarks/variants.py`` train, and are what they say."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,10 @@ def test_a_gate_weighs_patches_alone_and_may_let_all_pass_alike(variants):
     assert (w[:, 0] == 1).all()
     assert w[:, 1:].detach().numpy() == pytest.approx(torch.tensor(variants.GATE_START).sigmoid().item())
     assert isinstance(layer, focus.FocusLayer)
+
+
+def test_a_variant_that_is_none_is_named(variants, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["variants.py", "stale", "sigmoidal"])
+    with pytest.raises(SystemExit):
+        variants.main()
+    assert "no variant sigmoidal; known: stale, centred" in capsys.readouterr().err
