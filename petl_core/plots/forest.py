@@ -1,7 +1,7 @@
 """Paired differences with their intervals, one below the other: a forest plot."""
 
 from collections.abc import Mapping
-from textwrap import fill
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -58,9 +58,9 @@ def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str], runs: 
     for key, reference in _pairs(found):
         if reference != last:
             last = reference
-            labels.append(fill(f"against {names[last]}:", LETTERS))
+            labels.append(_in_even_lines(f"against {names[last]}:"))
             is_row.append(False)
-        labels.append(fill(names[key], LETTERS))
+        labels.append(_in_even_lines(names[key]))
         is_row.append(True)
     heights = np.array([LINE * (1 + label.count("\n")) + GAP for label in labels])
     places = heights.cumsum() - heights / 2
@@ -88,6 +88,13 @@ def plot_differences(differences: pd.DataFrame, names: Mapping[Any, str], runs: 
     axes.tick_params(axis="x", labelsize=FONT)
     legend_above(figure, "")
     return figure
+
+
+def _in_even_lines(label: str) -> str:
+    """A label in as few lines as it takes, none of them a lonely word."""
+    fewest = len(wrap(label, LETTERS))
+    width = next(width for width in range(1, LETTERS + 1) if len(wrap(label, width)) <= fewest)
+    return "\n".join(wrap(label, width))
 
 
 def _pairs(found: pd.DataFrame) -> list[tuple[Any, Any]]:

@@ -157,3 +157,10 @@ def test_a_reference_heads_all_its_rows_once(groups):
     labels = [label.get_text() for label in axes.get_yticklabels()]
     heads = [label for label in labels if label.startswith("against")]
     assert len(heads) == len(set(heads)) == 2, "no difference to zero-shot is shown"
+
+
+def test_no_line_of_a_label_is_a_lonely_word(groups):
+    names = short_names(first_runs(groups))
+    names[groups[2].key] = "queue size 640 · slow keys, weight 0.1"
+    label = next(text for text in rows_of(draw(groups, groups[1:2], names)[1].axes[0]) if text.startswith("queue"))
+    assert label == "queue size 640 · slow\nkeys, weight 0.1"
