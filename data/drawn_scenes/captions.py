@@ -11,6 +11,8 @@ NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 PLURALS = {"bus": "buses"}
 # Words that only the aerial captions use, so that the text tower too has something to adapt to.
 JARGON = {"plane": "airplane", "boat": "vessel", "car": "vehicle", "house": "building"}
+# Fields of the sentences that name a thing or a ground.
+NAMES = {"ground", "landmark", "group", "odd", "also", "scatter", "trees"}
 # Five aspects, one caption each: relation, inventory, ground, the thing that stands apart, surroundings. Sentences are
 # drawn by position: their order decides every data set.
 SENTENCES = {
@@ -28,9 +30,9 @@ SENTENCES = {
         (
             "{landmark} {stand} in the {place} with {ground}",
             "the {place} with {landmark} is covered by {ground}",
-            "{ground} surrounds {landmark} in this {place}",
+            "{ground} {surround} {landmark} in this {place}",
             "{landmark} with {trees} can be seen on {ground}",
-            "it is a piece of {place} with {ground} and {landmark}",
+            "it is {a_place} with {ground} and {landmark}",
         ),
         (
             "{odd} {odd_are} {there}", "{odd} {odd_lie} {there} in the {place}",
@@ -80,9 +82,7 @@ def describe(scene: Scene, domain: str, rng: np.random.Generator) -> list[str]:
     words = _words(scene)
     captions: list[str] = []
     for templates in SENTENCES[domain]:
-        # Where nothing stands apart, {odd} is the group itself, which no sentence should name twice.
-        apt = [t for t in templates if scene.extra or not ("{odd}" in t and "{group}" in t)]
-        sentences = [t.format(**words) for t in apt]
+        sentences = [template.format(**words) for template in templates if not _names_twice(template, words)]
         fresh = [s for s in sentences if s not in captions]
         captions.append(fresh[int(rng.integers(len(fresh)))])
     return [_with_jargon(caption, rng) for caption in captions] if domain == "aerial" else captions
@@ -108,6 +108,12 @@ def noun_phrase(group: Group) -> str:
     return f"{NUMBERS.get(group.count, 'many')} {group.colour} {PLURALS.get(group.noun, group.noun + 's')}"
 
 
+def _names_twice(template: str, words: dict[str, str]) -> bool:
+    """Whether a sentence would name the same thing or ground twice."""
+    named = [words[field] for field in re.findall(r"{(\w+)}", template) if field in NAMES]
+    return len(named) > len(set(named))
+
+
 def _article(word: str) -> str:
     return "an" if word[0] in "aeio" else "a"
 
@@ -129,6 +135,7 @@ def _words(scene: Scene) -> dict[str, str]:
         "are": "are" if group.count > 1 else "is", "lie": "lie" if group.count > 1 else "lies",
         "odd_are": "are" if odd.count > 1 else "is", "odd_lie": "lie" if odd.count > 1 else "lies",
         "stand": "stand" if scene.landmark.count > 1 else "stands",
+        "surround": "surround" if scene.ground.endswith("crops") else "surrounds",
     }  # fmt: skip
 
 

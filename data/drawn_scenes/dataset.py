@@ -22,7 +22,7 @@ from .classes import RECIPES
 from .plan import Scene
 from .random_scenes import random_scene
 
-VERSION = 1  # raise when any picture or caption changes
+VERSION = 2  # raise when any picture or caption changes
 RENDERERS = {"aerial": aerial.draw, "natural": natural.draw}
 SPLITS = ("train", "test")
 CLASSES = tuple(RECIPES)
