@@ -36,14 +36,13 @@ from petl_core import retrieval
 from petl_core.adapters import focus
 from petl_core.config import RunConfig
 from petl_core.data import default_data
-from petl_core.evaluation.focus import by_layer, query_hits, target_boxes, target_focus, target_queries
+from petl_core.evaluation.focus import by_layer, focus_maps_of, target_boxes, target_focus, target_hits, target_queries
 from petl_core.losses import Contrast, infonce_to_queue
 from petl_core.recycling import Pairs, Queue
 from petl_core.retrieval import over_seeds
 from petl_core.runs import experiment, tuned
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, state
-from petl_core.training.encoding import embed_captions, embed_images, prepare
 
 SEEDS = (2, 3, 4, 5, 6)
 GATE_START = 2.0  # bias of a gate: sigmoid(2) = 0.88 passes at first
@@ -232,11 +231,8 @@ def small_targets(finished: list[Run]) -> dict[str, object]:
     recalls, weights = [], []
     for run in finished:
         model = experiment.load_model(run)
-        prepared = prepare(test, model.backbone)
-        images, texts = embed_images(model, prepared, prepared.pixels_of), embed_captions(model, queries.captions)
-        recalls.append(retrieval.metrics(query_hits(retrieval.similarity(texts, images), queries.relevant))["mr"])
-        pixels = model.backbone.normalise(model.backbone.pixels(test.images))
-        maps = torch.cat([focus.focus_maps(model, batch) for batch in pixels.split(100)]).numpy()
+        recalls.append(retrieval.metrics(target_hits(model, test, queries))["mr"])
+        maps = focus_maps_of(model, test.images)
         weights.append(target_focus(test.images, maps, boxes).assign(seed=run.config.seed))
     layers = by_layer(pd.concat(weights))
     more = (layers["Targets pass"] == "more").sum()

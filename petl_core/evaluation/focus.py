@@ -15,11 +15,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from petl_core import retrieval
-from petl_core.data import read_image
+from petl_core.adapters.base import AdaptedCLIP
+from petl_core.adapters.focus import focus_maps
+from petl_core.data import Split, read_image
 from petl_core.evaluation.names import MINUS, NO_VALUE
 from petl_core.retrieval import over_seeds
 from petl_core.retrieval.ranks import KS
 from petl_core.runs.folder import Run
+from petl_core.training.encoding import ENCODE_BATCH, embed_captions, embed_images, prepare
 
 # Of a drawn data set's folder: the box of each small target, and captions that speak of them alone.
 TARGETS, CAPTIONS = "targets.csv", "target_captions.csv"
@@ -86,6 +89,25 @@ def query_hits(scores: ArrayLike, relevant: np.ndarray) -> np.ndarray:
     ranking = retrieval.rank(scores, relevant)
     hits = [ranking.hits(k) for k in KS]
     return np.column_stack([*hits, *hits, np.ones(len(relevant))])
+
+
+def target_hits(model: AdaptedCLIP, test: Split, queries: TargetQueries) -> np.ndarray:
+    """What a model finds of captions about small targets, as :func:`query_hits`.
+
+    Args:
+        model: whose embeddings are compared.
+        test: with the N images of ``queries``.
+        queries: of :func:`target_queries`.
+    """
+    prepared = prepare(test, model.backbone)
+    images, texts = embed_images(model, prepared, prepared.pixels_of), embed_captions(model, queries.captions)
+    return query_hits(retrieval.similarity(texts, images), queries.relevant)
+
+
+def focus_maps_of(model: AdaptedCLIP, images: Sequence[Path]) -> np.ndarray:
+    """Focus weights of image files: (B, layers, height, width) of :func:`petl_core.adapters.focus.focus_maps`."""
+    pixels = model.backbone.normalise(model.backbone.pixels(images)).to(model.device)
+    return np.concatenate([focus_maps(model, batch).cpu().numpy() for batch in pixels.split(ENCODE_BATCH)])
 
 
 def readable_recalls(table: pd.DataFrame) -> pd.DataFrame:

@@ -88,7 +88,10 @@ def loss_terms(config: RunConfig) -> tuple[str, ...]:
 
 
 def loss_term_names(terms: Iterable[str]) -> list[str]:
-    """Terms of the loss in words; one that HMMC does not have is called as its field is."""
+    """Terms of the loss in words, HMMC's three as one; a term that it does not have is called as its field is."""
+    terms = tuple(terms)
+    if set(HMMC_TERMS) <= set(terms):
+        return ["HMMC", *(term for term in terms if term not in HMMC_TERMS)]
     return [HMMC_TERMS.get(term, term) for term in terms]
 
 
@@ -119,13 +122,10 @@ def describe(run: Run | Failure) -> str:
         return method_title(run)
     contrast = f"({CONTRASTS.get(config.contrast, config.contrast)})"
     terms = loss_terms(config)
-    shown = loss_term_names(terms)
-    if set(HMMC_TERMS) <= set(terms):
-        shown = ["HMMC", *loss_term_names(term for term in terms if term not in HMMC_TERMS)]
     if terms == ("cross",):  # with which every method trains
         parts = [f"{method_title(run)} {contrast}"]
     else:
-        parts = [method_title(run), f"{' and '.join(shown)} {contrast}"]
+        parts = [method_title(run), f"{' and '.join(loss_term_names(terms))} {contrast}"]
     if config.queue_size:
         parts.append(f"queue {config.queue_size}")
     if config.scene_probability:

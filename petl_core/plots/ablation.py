@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from petl_core.evaluation.ablation import Ablation
 from petl_core.evaluation.factors import UNITS, factor_title
 from petl_core.evaluation.names import METRICS
+from petl_core.plots.layout import limits_of_trained
 from petl_core.plots.style import (
     DASHES,
     ONE_COLUMN,
@@ -25,7 +26,6 @@ from petl_core.plots.style import (
     TWO_COLUMNS,
     Look,
     legend_above,
-    limits_with_margin,
     marker_and_colour,
     method_look,
     moved,
@@ -36,8 +36,6 @@ STEP = 5  # points between series that would otherwise lie on each other, more t
 FEWEST_ROWS = 4  # that a plot has height for, so that a legend of several lines leaves it some
 ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
 SERIES = {"markersize": 4, "linewidth": 1}
-SHORT_TERMS = {"cross": "I–T", "image": "I–I", "text": "T–T"}
-WIDER = 1.25  # so much wider an axis may get for what was not trained
 SINGLE_POINTS = 25  # points: on a wider axis a grid of single ones would be too dense
 
 
@@ -66,13 +64,13 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric:
             )  # fmt: skip
         axes.set(
             xlabel=f"test {METRICS[metric]} (%)",
-            xlim=_limits(table, metric),
+            xlim=limits_of_trained(table, metric),
             ylim=(max(1, len(row_values)) - 0.5, -0.5),
         )
         _draw_references(ablation, part[part[rows].isna()], metric, (axes.axvline, axes.axvspan))
         _draw_single_points(axes.xaxis)
         axes.set_title(heading, fontsize=7)
-        row_names = [_row_name(ablation, rows, value) for value in row_values]
+        row_names = [ablation.value_name(rows, value) for value in row_values]
         if len(parts) == 1:
             row_names = [fill(name, ROW_NAME_WIDTH) for name in row_names]
         axes.set_yticks(range(len(row_values)), row_names)
@@ -103,7 +101,7 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, metric: str = "m
                 linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=aside),
                 label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
             )  # fmt: skip
-        axes.set(xlabel=label, ylim=_limits(table, metric))
+        axes.set(xlabel=label, ylim=limits_of_trained(table, metric))
         _draw_references(ablation, table[table[hue].isna()], metric, (axes.axhline, axes.axhspan))
         _draw_single_points(axes.yaxis)
         set_x_ticks(axes, table.loc[table[hue].notna(), column].astype(float))
@@ -167,19 +165,12 @@ def _look(factor: str, value: Hashable, i: int) -> Look:
     return method_look(str(value)) if factor == "method" else marker_and_colour(i)
 
 
-def _row_name(ablation: Ablation, factor: str, value: Hashable) -> str:
-    """A factor's value at an axis, where terms of the loss are short."""
-    if factor == "terms" and isinstance(value, tuple):
-        return " + ".join(SHORT_TERMS.get(term, term) for term in value)
-    return ablation.value_name(factor, value)
-
-
 def _draw_references(
     ablation: Ablation, rows: pd.DataFrame, metric: str, line_and_span: tuple[Callable, Callable]
 ) -> None:
     """A dashed line with its interval for each of the first three rows; one off the scale is told in words."""
     line, span = line_and_span
-    low, high = _limits(ablation.table, metric)
+    low, high = limits_of_trained(ablation.table, metric)
     for dashes, row in zip((":", "--", "-."), rows.to_dict("records"), strict=False):
         name, value = ablation.names[row["key"]], row[metric]
         if not low <= value <= high:
@@ -197,12 +188,3 @@ def _draw_single_points(axis: Axis) -> None:
         axis.set_minor_locator(MultipleLocator(1))
         axis.set_tick_params(which="minor", length=0)
         axis.grid(which="minor", color="0.95", linewidth=0.5)
-
-
-def _limits(table: pd.DataFrame, metric: str) -> tuple[float, float]:
-    """Around all that was trained, and what was not where that does not make the axis much wider."""
-    trained = table[table["parameters"] > 0]
-    narrow = limits_with_margin(trained if len(trained) else table, metric)
-    wide = limits_with_margin(table, metric)
-    low, high = wide if np.ptp(wide) <= WIDER * np.ptp(narrow) else narrow
-    return max(0, low), high

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from petl_core.evaluation.comparison import EQUIVALENCE, signed
-from petl_core.plots.layout import on_scale
+from petl_core.plots.layout import draw_off_scale, on_scale
 from petl_core.plots.style import (
     ONE_COLUMN,
     POINTS_PER_INCH,
@@ -107,14 +107,9 @@ def _draw_rows(axes: Axes, found: pd.DataFrame, places: np.ndarray, looks: list[
     if len(found):
         low, high = limits_with_margin(found[shown], "difference")
         axes.set_xlim(min(low, -1.5 * EQUIVALENCE), max(high, 1.5 * EQUIVALENCE))
-    bars, edges = whiskers(found, "difference"), axes.get_xlim()
+    bars = whiskers(found, "difference")
     for i, (value, place, look) in enumerate(zip(found["difference"], places, looks, strict=True)):
         if shown[i]:
             axes.errorbar(value, place, xerr=bars[:, i : i + 1], elinewidth=1, **SHAPE, **look)
             continue
-        right = value > edges[1]
-        axes.plot(edges[int(right)], place, clip_on=False, **SHAPE, **look)
-        axes.annotate(
-            f"{signed(value)}, off the scale", (edges[int(right)], place), (-5 if right else 5, 0),
-            textcoords="offset points", ha="right" if right else "left", va="center_baseline", fontsize=FONT
-        )  # fmt: skip
+        draw_off_scale(axes, value, place, signed(value), {**SHAPE, **look}, FONT)

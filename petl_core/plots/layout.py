@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look, limits_with_margin
 
 LINE_HEIGHT = 0.115  # inches that a label takes
-POWERS_FROM = 1000  # larger values are labelled by their power of ten
+POWERS_FROM = 10_000  # an axis that reaches it is labelled by powers of ten
 CLEAR, MOST = 4, 7  # points: between the middles of two markers; as far as one is moved aside for that
 FENCE = 1.5  # distances of the quartiles beyond these: further out are outliers (Tukey, "Exploratory Data Analysis")
 ENOUGH = 8  # values, of which quartiles say something
@@ -85,6 +85,31 @@ def on_scale(frame: pd.DataFrame, metric: str) -> np.ndarray:
     return near if long > LONGER * short else everything
 
 
+def limits_of_trained(frame: pd.DataFrame, metric: str) -> tuple[float, float]:
+    """Limits around all that was trained, and around what was not where that does not make the axis much wider.
+
+    Args:
+        frame: with ``parameters``, the metric and its interval, ``*_low`` and ``*_high``; nothing below 0.
+        metric: a column.
+    """
+    trained = frame[frame["parameters"] > 0]
+    narrow = limits_with_margin(trained if len(trained) else frame, metric)
+    wide = limits_with_margin(frame, metric)
+    low, high = wide if np.ptp(wide) <= LONGER * np.ptp(narrow) else narrow
+    return max(0, low), high
+
+
+def draw_off_scale(axes: Axes, value: float, place: float, words: str, look: Look, fontsize: float) -> None:
+    """A marker at the edge of the x axis, whose limits are final, for a value beyond it, which is told in words."""
+    left, right = axes.get_xlim()
+    edge, aside, side = (left, 5, "left") if value < left else (right, -5, "right")
+    axes.plot(edge, place, clip_on=False, **look)
+    axes.annotate(
+        f"{words}, off the scale", (edge, place), (aside, 0), textcoords="offset points",
+        ha=side, va="center_baseline", fontsize=fontsize
+    )  # fmt: skip
+
+
 def steps_aside(axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> np.ndarray:
     """How far, in typographic points, to move each marker to the right so that all lie clear of one another.
 
@@ -120,7 +145,7 @@ def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
     smallest, largest = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
     margin = max(largest / smallest, 10) ** 0.07
     ticks = _ticks(smallest, largest)
-    labels = [_tick_label(tick) for tick in ticks]
+    labels = [_tick_label(tick, powers=max(ticks) >= POWERS_FROM) for tick in ticks]
     left, none = smallest / margin, smallest / margin**2.2
     axes.set_xscale("log")
     if (values == 0).any():
@@ -140,16 +165,18 @@ def _ticks(smallest: float, largest: float) -> list[float]:
     enough = 2 if smallest >= POWERS_FROM else 3
     powers = range(int(np.floor(np.log10(smallest))), int(np.ceil(np.log10(largest))) + 1)
     within: list[float] = []
-    for multiples in ((1,), (1, 3), (1, 2, 5), range(1, 10)):
+    for multiples in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), range(1, 10)):
         within = [m * 10.0**power for power in powers for m in multiples if smallest <= m * 10.0**power <= largest]
         if len(within) >= enough:
             break
     return within or sorted({smallest, largest})
 
 
-def _tick_label(value: float) -> str:
-    """Large numbers by their power of ten."""
-    if value < POWERS_FROM:
+def _tick_label(value: float, powers: bool) -> str:
+    """Up to three digits; with ``powers``, what has more as a power of ten."""
+    if not powers:
+        return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    if value < 1000:
         return f"{value:.3g}"
     digits, power = f"{value:.2e}".split("e")
     factor = "" if float(digits) == 1 else rf"{float(digits):g}\cdot"

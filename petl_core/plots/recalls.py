@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from petl_core.evaluation.names import METRICS
+from petl_core.plots.layout import draw_off_scale, limits_of_trained
 from petl_core.plots.style import (
     ONE_COLUMN,
     REFERENCE,
@@ -25,11 +26,14 @@ Names = Mapping[Any, str]  # of keys
 Looks = Mapping[Any, Look]  # of keys
 
 WIDTHS = (2.2, 1, 1)  # of the panels of mR and of a recall both ways
-POINT = {"linestyle": "none", "elinewidth": 0.9, "markersize": 4.5}
+OFF_SCALE = {"linestyle": "none", "markersize": 4.5}
+POINT = {**OFF_SCALE, "elinewidth": 0.9}
 
 
 def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = True, k: int = 1) -> Figure:
     """mR, and R@k both ways, with 95 % intervals, a row a key; the dashed line is the first that trains nothing.
+
+    Where that would make an axis much wider, it stands at the edge, with its value.
 
     Args:
         frame: of :func:`comparison.summary` or :func:`per_run.scores`.
@@ -46,15 +50,18 @@ def plot_recalls(frame: pd.DataFrame, names: Names, looks: Looks, sort: bool = T
         width_ratios=WIDTHS
     )  # fmt: skip
     for axes, metric in zip(panels, shown, strict=True):
+        low, high = limits_of_trained(rows, metric)
+        high = max(high, 1)  # where all is 0
+        axes.set_xlim(low - 0.03 * high, high)
         bars = whiskers(rows, metric)
         for place, (key, value) in enumerate(zip(rows["key"], rows[metric], strict=True)):
+            if value < axes.get_xlim()[0]:
+                draw_off_scale(axes, value, place, f"{value:.1f}", {**OFF_SCALE, **looks[key]}, SMALL)
+                continue
             axes.errorbar(value, place, xerr=bars[:, place : place + 1], **POINT, **looks[key])
         for value in untrained[metric]:
             axes.axvline(value, zorder=1, **REFERENCE)
         axes.set_xlabel(f"{METRICS[metric]} (%)")
-        low, high = limits_with_margin(rows, metric)
-        high = max(high, 1)  # where all is 0
-        axes.set_xlim(max(low, 0) - 0.03 * high, high)
         axes.xaxis.set_major_locator(MaxNLocator(8 if metric == "mr" else 4, steps=[1, 2, 5, 10]))
     panels[0].set_yticks(range(len(rows)), [names[key] for key in rows["key"]])
     panels[0].set_ylim(len(rows) - 0.4, -0.6)

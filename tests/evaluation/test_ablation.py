@@ -9,7 +9,7 @@ from petl_core.evaluation.ablation import Ablation
 from petl_core.runs.folder import Failure
 
 QUEUE = ["queue_size", "queue_warmup"]
-FULL = "image–text + image–image + text–text"
+FULL = "HMMC"
 ON = "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
 
 

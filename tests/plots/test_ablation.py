@@ -94,7 +94,7 @@ def test_rows_show_every_combination(tmp_path):
     assert [axes.get_title() for axes in figure.axes] == ["InfoNCE", "triplet"]
     assert legend(figure) == ["no", "yes", "Zero-shot CLIP"]
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert names == ["I–T + I–I + T–T", "I–T + T–T"]
+    assert names == ["HMMC", "image–text + text–text"]
     for axes in figure.axes:
         assert sum(len(line.get_ydata()) for line in axes.lines if line.get_marker() in ("o", "s")) == 4
 

@@ -83,6 +83,17 @@ def test_a_metric_that_is_zero_throughout_has_an_axis_with_room_for_it(groups, d
     assert low < 0 and high == 1
 
 
+def test_zero_shot_stands_at_the_edge_where_it_would_squeeze_the_rest(groups, dressed):
+    frame = summary(groups)
+    far = frame["parameters"] == 0
+    for column in ("mr", "mr_low", "mr_high"):
+        frame[column] = np.where(far, 5.0, frame[column] * 0.01 + 50.0)
+    axes = plot_recalls(frame, *dressed).axes[0]
+    assert axes.get_xlim()[0] > 40
+    assert [text.get_text() for text in axes.texts] == ["5.0, off the scale"]
+    assert len(axes.containers) == len(frame) - 1  # all others have their intervals
+
+
 def test_without_zero_shot_there_is_no_line(groups, dressed):
     axes = plot_recalls(summary(groups[1:]), *dressed).axes[0]
     assert "--" not in [line.get_linestyle() for line in axes.lines]
