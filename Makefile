@@ -2,19 +2,19 @@
 
 PYTHON ?= python3
 CORES ?= $(shell getconf _NPROCESSORS_ONLN)
-# An environment made here; or one that you made, as in: make BIN=$CONDA_PREFIX/bin study
+# An environment made here, or your own: make BIN=$CONDA_PREFIX/bin study
 BIN ?= .venv/bin
 STUDY := $(BIN)/python -m petl_core study --cores $(CORES)
 SECTION ?= study
 DATASET ?= rsitmd
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full paper plan section redraw tables unlock test lint format bench lab clean
+.PHONY: help install study ablations full paper plan section redraw tables unlock test lint format bench lab clean clean-runs
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
-# An environment of your own brings its packages, by environment.yml, and is left as it is.
+# Your own environment has its packages from environment.yml, and is left as it is.
 install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with the pinned packages
 
 .venv/installed: pyproject.toml constraints.txt
@@ -38,22 +38,22 @@ paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsic
 	@$(BIN)/python -m petl_core paper $(DATASET) --cores $(CORES) $(if $(BACKBONE),--backbone '$(BACKBONE)') \
 		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)') $(OPTIONS)
 
-plan: install  ## show what is left of a section and its minutes; as in: make plan SECTION=full
+plan: install  ## show what is left of a section, and the minutes it takes: make plan SECTION=full
 	@$(BIN)/python -m petl_core plan $(SECTION) --cores $(CORES)
 
-section: install  ## run any section of study.yaml, one of your own among them: make section SECTION=mine
+section: install  ## run any section of study.yaml, your own included: make section SECTION=mine
 	@$(STUDY) $(SECTION)
 
 redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study
 	@$(STUDY) $(SECTION) --redraw
 
-tables: install  ## draw a section from the runs that are there, naming the others: make tables SECTION=full
+tables: install  ## draw a section from its finished runs, naming the missing ones: make tables SECTION=full
 	@$(STUDY) $(SECTION) --no-training
 
 unlock: install  ## after a power cut or kill -9: let the next command start where the last one stopped
 	@$(STUDY) $(SECTION) --unlock
 
-test: lint  ## run every check and test, the notebooks among them
+test: lint  ## run every check and test, the notebooks included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(CORES) --dist loadfile -p no:cacheprovider --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
@@ -66,12 +66,19 @@ format: install  ## put code and notebooks into the common format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## where the time of a study goes
+bench: install  ## show where the time of a study goes
 	$(BIN)/python benchmarks/study_time.py
 
 lab: install  ## open JupyterLab on a start page; OPTIONS='--ip 0.0.0.0 --no-browser' goes to Jupyter
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md \
 		--LabApp.app_settings_dir=.jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
 
-clean:  ## remove runs and drawn data; real data sets and .venv stay
-	rm -rf runs data/scenes*_precomp .snakemake figures/study figures/*/report.html
+clean:  ## remove what is quickly remade: Snakemake's state, caches of tools, figures/study, reports
+	rm -rf .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis figures/study
+	find figures -name report.html -delete
+
+# The drawn data sets by name (petl_core/data/default_data.py): your own may have similar names.
+DRAWN := scenes scenes-tiny scenes-natural scenes-natural-tiny
+
+clean-runs: clean  ## remove runs/, too: EVERY FINISHED RUN (hours of training), search indexes, caches; and drawn data
+	rm -rf runs $(DRAWN:%=data/%_precomp)

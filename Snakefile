@@ -1,7 +1,7 @@
 """The study as a graph: runs -> tables and figures -> report, all by papermill. ``make study`` calls it.
 
 study.yaml lists the runs and notebooks of each section. A training job is one execution of 15_batch.ipynb: all runs of
-the section side by side, or ``runs_per_job`` of them, for clusters. What is there is read, not trained.
+the section side by side, or ``runs_per_job`` of them, for clusters. Finished runs are read, not trained.
 """
 
 import base64
@@ -19,41 +19,49 @@ from petl_core.runs.folder import is_finished
 configfile: "study.yaml"
 
 
-SECTION = config.get("section", "study")
+NAME = config.get("section", "study")
 TRAIN = config.get("train", True)
-STUDY = study.read(study.find_section(config, SECTION), SECTION)
-DATA, RUNS, FIGURES = (STUDY.places[place] for place in ("data_root", "runs_root", "figures"))
-NOTEBOOKS = f"{RUNS}/notebooks/{SECTION}"
+SECTION = study.read(study.find_section(config, NAME), NAME)
+DATA, RUNS, FIGURES = (SECTION.options[option] for option in ("data_root", "runs_root", "figures"))
+NOTEBOOKS = f"{RUNS}/notebooks/{NAME}"
 PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
 CORES = workflow.resource_settings.cores or 8
 LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
 REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
 TIMED = ("05_efficiency", "08_queue")  # run alone
-WORKERS = 1 if STUDY.places["gpus"] or STUDY.places["runs_per_job"] else CORES  # runs at a time, of a job
+WORKERS = 1 if SECTION.options["gpus"] or SECTION.options["runs_per_job"] else CORES  # runs at a time, in a job
 
 
 def is_there(name: str) -> bool:
     return is_finished(resolve(RUNS) / name)
 
 
+def job_name(part: list[str]) -> str:
+    """The name of a job: that of its only run, or a digest of its runs, which stays the same while runs finish."""
+    return part[0] if len(part) == 1 else hashlib.sha256("".join(part).encode()).hexdigest()[:16]
+
+
 def as_jobs(names: list[str]) -> dict[str, list[str]]:
-    """Runs by the job that trains them: named by its run, or by a digest of theirs, which stays while runs finish."""
-    size = STUDY.places["runs_per_job"] or len(names) or 1
-    parts = [names[i : i + size] for i in range(0, len(names), size)]
-    return {part[0] if size == 1 else hashlib.sha256("".join(part).encode()).hexdigest()[:16]: part for part in parts}
+    """Names of runs by the job that trains them."""
+    size = SECTION.options["runs_per_job"] or len(names) or 1
+    jobs = {}
+    for start in range(0, len(names), size):
+        part = names[start : start + size]
+        jobs[job_name(part)] = part
+    return jobs
 
 
-JOBS = as_jobs(list(STUDY.runs))
+JOBS = as_jobs(list(SECTION.runs))
 JOB_OF = {name: job for job, names in JOBS.items() for name in names}
 
 
 def attempt(job: str) -> str:
-    """The executed notebook of a job, some of whose runs may have failed: only metrics.json is proof of success."""
+    """The executed notebook of a job. Some of its runs may have failed: only metrics.json proves success."""
     return f"{NOTEBOOKS}/{BATCH}-{job}.ipynb"
 
 
 def outcome(name: str) -> str:
-    """What shows that a run needs no more training: its metrics, or else an attempt at it."""
+    """The file that shows that a run was tried: its metrics, or else the attempt of its job."""
     return f"{RUNS}/{name}/metrics.json" if is_there(name) else attempt(JOB_OF[name])
 
 
@@ -62,8 +70,8 @@ def as_parameters(values: dict) -> str:
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
-if workflow.is_main_process and TRAIN and not LOOKING:  # what failed is tried again
-    for name in (name for name in STUDY.runs if not is_there(name)):
+if workflow.is_main_process and TRAIN and not LOOKING:  # failed runs are tried again
+    for name in (name for name in SECTION.runs if not is_there(name)):
         Path(attempt(JOB_OF[name])).unlink(missing_ok=True)
         (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
 
@@ -74,20 +82,20 @@ rule study:
 
 
 def precedents(wildcards) -> list[str]:
-    """What a job follows: the backbone, and zero-shot where another job trains it."""
-    made = [f"{NOTEBOOKS}/{BACKBONE}.ipynb"] if BACKBONE in STUDY.notebooks else []
-    baselines = {STUDY.runs[name].zero_shot().hash for name in JOBS[wildcards.job]}
+    """What a job waits for: the backbone, and zero-shot runs of other jobs."""
+    made = [f"{NOTEBOOKS}/{BACKBONE}.ipynb"] if BACKBONE in SECTION.notebooks else []
+    baselines = {SECTION.runs[name].zero_shot().hash for name in JOBS[wildcards.job]}
     elsewhere = baselines - set(JOBS[wildcards.job])
     return made + sorted(outcome(name) for name in elsewhere)
 
 
 def batch_parameters(wildcards) -> str:
     places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
-    configs = [STUDY.runs[name].changed() for name in JOBS[wildcards.job]]
+    configs = [SECTION.runs[name].changed() for name in JOBS[wildcards.job]]
     return as_parameters({"configs": configs, "workers": WORKERS, **places})
 
 
-# A run that raises, or whose process dies twice, leaves its reason and stops nothing; a kernel that dies is started
+# A run that raises, or whose process dies twice, leaves its reason and stops no other; a kernel that dies is started
 # once more, and its runs resume.
 rule train:
     input:
@@ -104,14 +112,14 @@ rule train:
     retries: 1
     threads: WORKERS
     resources:
-        gpu=STUDY.places["gpus"],
+        gpu=SECTION.options["gpus"],
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 
 
 def notebook_inputs(wildcards) -> list[str]:
-    """The runs that a notebook reads; with ``--config train=False`` those of them that are there."""
-    return [outcome(name) for name in STUDY.reads[wildcards.name] if TRAIN or is_there(name)]
+    """The runs that a notebook reads; with ``--config train=False`` only the finished ones."""
+    return [outcome(name) for name in SECTION.reads[wildcards.name] if TRAIN or is_there(name)]
 
 
 rule notebook:
@@ -121,13 +129,13 @@ rule notebook:
     output:
         f"{NOTEBOOKS}/{{name}}.ipynb",
     wildcard_constraints:
-        name="|".join(STUDY.notebooks),
+        name="|".join(SECTION.notebooks),
     log:
         f"{NOTEBOOKS}/{{name}}.log",
     message:
         "notebook {wildcards.name}"
     params:
-        values=lambda wildcards: as_parameters(STUDY.notebooks[wildcards.name]),
+        values=lambda wildcards: as_parameters(SECTION.notebooks[wildcards.name]),
     threads: lambda wildcards: CORES if wildcards.name in TIMED else 1
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
@@ -136,7 +144,7 @@ rule notebook:
 rule report:
     input:
         f"notebooks/{REPORT}.ipynb",
-        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=STUDY.notebooks),
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=SECTION.notebooks),
     output:
         f"{FIGURES}/report.html",
     log:

@@ -4,8 +4,8 @@
     python benchmarks/search_time.py --rows 10000 --queries 100
     python benchmarks/search_time.py --csv times.csv      # the table as a file, too
 
-Milliseconds are of this machine, and say little beside those of another. The default backbone is pre-trained first if
-it is not there (minutes).
+Milliseconds are those of this machine; another machine's cannot be compared with them. The default backbone is
+pre-trained first if it does not exist yet (minutes).
 """
 
 import argparse
@@ -25,7 +25,7 @@ from petl_core.search.exact import nearest
 from petl_core.training.encoding import embed_captions
 
 CHUNK = 50_000  # rows drawn at once
-FIRST = 3  # queries that warm up and do not count
+WARMUP_QUERIES = 3  # which do not count
 HITS = 10
 
 
@@ -35,28 +35,28 @@ def main() -> None:
     parser.add_argument("--queries", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--csv", type=Path, help="also write the table there")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     captions = load_or_draw("scenes-tiny").test.captions
-    queries = [captions[i % len(captions)] for i in range(FIRST + asked.queries)]
+    queries = [captions[i % len(captions)] for i in range(WARMUP_QUERIES + args.queries)]
 
     rows = []
     for title, model in searched_models().items():
         width = embed_captions(model, queries[:1]).shape[1]
-        for count in asked.rows:
+        for count in args.rows:
             with tempfile.TemporaryFile() as file:
                 rows.append(
                     {"model": title, "rows": count, "d": width} | times(model, on_disk(file, count, width), queries)
                 )
     table = pd.DataFrame(rows)
-    print(f"Milliseconds a query, {asked.queries} queries, {asked.threads} threads, {HITS} hits")
+    print(f"Milliseconds per query, {args.queries} queries, {args.threads} threads, {HITS} hits")
     print(table.to_string(index=False, float_format="{:.1f}".format))
-    if asked.csv:
-        table.to_csv(asked.csv, index=False)
+    if args.csv:
+        table.to_csv(args.csv, index=False)
 
 
 def searched_models() -> dict[str, adapters.AdaptedCLIP]:
-    """A small model and one of usual size; what their weights are does not change the time."""
+    """A small model and one of usual size; the values of their weights do not change the time."""
     torch.manual_seed(0)
     frozen = backbone.load("ViT-B-32", device="cpu")
     return {
@@ -76,7 +76,7 @@ def on_disk(file: IO[bytes], count: int, width: int) -> np.ndarray:
 
 
 def times(model: adapters.AdaptedCLIP, embeddings: np.ndarray, queries: list[str]) -> dict[str, float]:
-    """Milliseconds a query: median and 95th percentile, medians of its two acts and of its processor time."""
+    """Milliseconds per query: median and 95th percentile; medians of its two steps and of its processor time."""
     spent = []
     for query in queries:
         started, processor = time.perf_counter(), time.process_time()
@@ -85,7 +85,7 @@ def times(model: adapters.AdaptedCLIP, embeddings: np.ndarray, queries: list[str
         nearest(embeddings, vector, HITS)
         ended = time.perf_counter()
         spent.append((ended - started, encoded - started, ended - encoded, time.process_time() - processor))
-    whole, encoding, searching, processor = 1000 * np.array(spent)[FIRST:].T
+    whole, encoding, searching, processor = 1000 * np.array(spent)[WARMUP_QUERIES:].T
     return {
         "median": np.median(whole),
         "p95": np.percentile(whole, 95),

@@ -3,7 +3,7 @@
     python benchmarks/study_time.py                    # of the default section, from what `make study` left
     python benchmarks/study_time.py --section full
 
-Seconds are of the machine that made the study, and say little beside those of another.
+Seconds are those of the machine that made the study; another machine's cannot be compared with them.
 """
 
 import argparse
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from petl_core.data import DataError
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import study
 from petl_core.runs.folder import is_finished, open_run
+from petl_core.validation import ConfigError
 
 IMPORTS = {
     "torch": "torch",
@@ -27,17 +29,27 @@ IMPORTS = {
 }
 
 
-def main() -> None:
+def main() -> int:
+    """Exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--section", default="study", help="of study.yaml; default: %(default)s")
-    asked = parser.parse_args()
-    section = study.read(study.find_section(study.load_sections(), asked.section), asked.section)
-    root = resolve(section.places["runs_root"])
+    args = parser.parse_args()
+    try:
+        print_tables(args.section)
+    except (ConfigError, DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
+
+def print_tables(name: str) -> None:
+    """All that is known about a section's time."""
+    section = study.load(name)
+    root = resolve(section.options["runs_root"])
     print_table("Imports, in a fresh process (s)", imports())
     print_table("Runs (s, summed over runs)", runs(section, root))
     print_table("Pre-training (s)", pretraining(root))
-    print_table("Notebooks (s)", notebooks(root / "notebooks" / asked.section))
+    print_table("Notebooks (s)", notebooks(root / "notebooks" / name))
 
 
 def print_table(title: str, table: pd.DataFrame) -> None:
@@ -45,7 +57,7 @@ def print_table(title: str, table: pd.DataFrame) -> None:
 
 
 def imports() -> pd.DataFrame:
-    """Each module imported twice, the faster time counts: the first fills the disk's cache."""
+    """Each module imported twice; the faster time counts, since the first import fills the disk's cache."""
     rows = []
     for title, module in IMPORTS.items():
         seconds = []
@@ -57,16 +69,16 @@ def imports() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def runs(section: study.Study, root: Path) -> pd.DataFrame:
-    """What finished runs of the section spent on each of their acts."""
+def runs(section: study.Section, root: Path) -> pd.DataFrame:
+    """What finished runs of the section spent on each of their steps."""
     spent = [open_run(root / name).metrics["seconds"] for name in section.runs if is_finished(root / name)]
-    total = pd.DataFrame(spent).sum().rename_axis("act").reset_index(name="seconds")
-    total["a run"] = total["seconds"] / len(spent)
+    total = pd.DataFrame(spent).sum().rename_axis("step").reset_index(name="seconds")
+    total["per run"] = total["seconds"] / len(spent)
     return total
 
 
 def pretraining(root: Path) -> pd.DataFrame:
-    """Of each default backbone that was made."""
+    """Seconds of each default backbone that was pre-trained."""
     reports = sorted(root.glob("backbones/*/pretrain.json"))
     return pd.DataFrame([{"backbone": path.parent.name, **_seconds(path)} for path in reports])
 
@@ -76,7 +88,7 @@ def _seconds(report: Path) -> dict:
 
 
 def notebooks(folder: Path) -> pd.DataFrame:
-    """Of each executed notebook: the whole, the cells that import, the others."""
+    """Seconds of each executed notebook: all cells, those that import, the others."""
     rows = []
     for path in sorted(folder.glob("*.ipynb")):
         notebook = json.loads(path.read_text(encoding="utf-8"))
@@ -98,4 +110,4 @@ def _duration(cell: dict) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Variants of CMER's parts that were tried and not kept, beside the parts that are: five seeds on drawn scenes.
+"""Variants of CMER's parts that were tried and not kept, compared with the parts that were: five seeds on drawn scenes.
 
     python benchmarks/variants.py                      # all
     python benchmarks/variants.py stale sigmoid        # some
@@ -20,6 +20,7 @@ The settings of the Focus-Adapter are the tuned ones; finished runs under runs/ 
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -35,14 +36,16 @@ from torch.nn.functional import gelu, normalize
 from petl_core import retrieval
 from petl_core.adapters import focus
 from petl_core.config import RunConfig
-from petl_core.data import default_data
-from petl_core.evaluation.focus import by_layer, focus_maps_of, target_boxes, target_focus, target_hits, target_queries
+from petl_core.data import DataError, default_data
+from petl_core.evaluation.embedding import focus_maps_of, target_hits
+from petl_core.evaluation.focus import by_layer, target_boxes, target_focus, target_queries
 from petl_core.losses import Contrast, infonce_to_queue
 from petl_core.recycling import Pairs, Queue
 from petl_core.retrieval import over_seeds
 from petl_core.runs import experiment, tuned
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, state
+from petl_core.validation import ConfigError
 
 SEEDS = (2, 3, 4, 5, 6)
 GATE_START = 2.0  # bias of a gate: sigmoid(2) = 0.88 passes at first
@@ -157,46 +160,54 @@ VARIANTS = {
 }
 
 
-def main() -> None:
+def main() -> int:
+    """Exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help=f"{', '.join(VARIANTS)}; default: all")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, help="default: 2 to 6")
     parser.add_argument("--csv", type=Path, help="also write the table there")
-    asked = parser.parse_args()
-    if unknown := sorted(set(asked.variants) - VARIANTS.keys()):
+    args = parser.parse_args()
+    if unknown := sorted(set(args.variants) - VARIANTS.keys()):
         parser.error(f"no variant {', '.join(unknown)}; known: {', '.join(VARIANTS)}")
-    torch.set_num_threads(1)  # as a study's runs have it
+    torch.set_num_threads(1)  # as in the runs of a study
+    try:
+        table = compare(args.variants or list(VARIANTS), args.seeds)
+    except (ConfigError, DataError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"Test mR (%), and paired differences from the Focus-Adapter alone; {len(args.seeds)} seeds, 95% intervals")
+    print(table.to_string(index=False))
+    if args.csv:
+        table.to_csv(args.csv, index=False)
+    return 0
 
+
+def compare(names: Sequence[str], seeds: Sequence[int]) -> pd.DataFrame:
+    """One row for what is kept, with each kind of keys, and for each variant."""
     alone, recycled = configurations()
-    reference = runs(alone, asked.seeds)
+    reference = runs(alone, seeds)
     rows = [table_row("Focus-Adapter", reference)]
-    rows += [
-        table_row(f"queue, {keys} keys", runs(config, asked.seeds), reference) for keys, config in recycled.items()
-    ]
-    for name in asked.variants or VARIANTS:
+    rows += [table_row(f"queue, {keys} keys", runs(config, seeds), reference) for keys, config in recycled.items()]
+    for name in names:
         of_queue = {f"{name}, {keys} keys": config for keys, config in recycled.items()}
         for title, config in (of_queue if VARIANTS[name].replaces == "Queue" else {name: alone}).items():
-            if name == "joint":  # its one term is the queue's; the batch's own may not have a weight of 0
+            if name == "joint":  # its one term is the queue's; the weight of the batch's must not be 0
                 config = config.replace(w_cross=1e-6, queue_weight=1.0)
-            rows.append(table_row(title, runs(config, asked.seeds, name), reference, name))
-    table = pd.DataFrame(rows)
-    print(f"Test mR (%), and paired differences to the Focus-Adapter alone; {len(asked.seeds)} seeds, 95% intervals")
-    print(table.to_string(index=False))
-    if asked.csv:
-        table.to_csv(asked.csv, index=False)
+            rows.append(table_row(title, runs(config, seeds, name), reference, name))
+    return pd.DataFrame(rows)
 
 
 def configurations() -> tuple[RunConfig, dict[str, RunConfig]]:
-    """The Focus-Adapter alone as section "cmer" has it, and with a queue of each kind of keys."""
+    """The Focus-Adapter alone as in section "cmer", and with a queue of each kind of keys."""
     fields = {"dataset": "scenes", "backbone": "embedded", "method": "focus", "cache_features": True}
-    fields |= {"epochs": 30, "patience": 6, "batch_size": 32}
+    fields |= {"epochs": 30, "patience": 12, "batch_size": 32}
     alone = RunConfig(**tuned.fill(fields, "figures/tuning/tuned.json"))
     queue = alone.replace(queue_size=640, queue_weight=0.1)
     return alone, {"own": queue, "slow": queue.replace(queue_keys="ema")}
 
 
 def runs(config: RunConfig, seeds: Sequence[int], variant: str = "") -> list[Run]:
-    """Finished runs at these seeds; a variant's have a folder of their own, for their configurations do not tell."""
+    """Finished runs at these seeds; those of a variant have their own folder, since configurations do not name it."""
     root = f"runs/variants/{variant}" if variant else "runs"
     backbone = default_backbones.find_or_pretrain(config.backbone) if variant else config.backbone
     with patched(variant):
@@ -204,14 +215,14 @@ def runs(config: RunConfig, seeds: Sequence[int], variant: str = "") -> list[Run
 
 
 def patched(variant: str) -> AbstractContextManager:
-    """Within this context the variant, if there is one, takes the place of what is kept."""
+    """Within this context the variant, if there is one, replaces what is kept."""
     if not variant:
         return nullcontext()
     return mock.patch.object(VARIANTS[variant].module, VARIANTS[variant].replaces, VARIANTS[variant].by)
 
 
 def table_row(title: str, finished: list[Run], reference: Sequence[Run] = (), variant: str = "") -> dict[str, object]:
-    """Results of one variant; of a focus, also where it looks and whether small targets are found."""
+    """Results of one variant; for a focus, also where it looks and whether small targets are found."""
     hits = np.stack([run.test_hits for run in finished])
     row = {"variant": title, "mR": f"{retrieval.metrics(hits)['mr']:.2f}", "difference": ""}
     if reference:
@@ -224,7 +235,7 @@ def table_row(title: str, finished: list[Run], reference: Sequence[Run] = (), va
 
 
 def small_targets(finished: list[Run]) -> dict[str, object]:
-    """Mean recall of captions of small targets alone (%), and of how many layers these pass more than background."""
+    """Mean recall of captions of small targets alone (%), and in how many layers targets pass more than background."""
     test = default_data.load_or_draw(finished[0].config.dataset).test
     folder = test.images[0].parent.parent
     queries, boxes = target_queries(folder, test.images), target_boxes(folder)
@@ -240,4 +251,4 @@ def small_targets(finished: list[Run]) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,28 +1,18 @@
 """Parameter-efficient transfer learning of CLIP for remote sensing image-text retrieval.
 
-    paths, files, validation, notebook_parameters   the ground: where things are, whole or absent, checked
-    lean_imports, measuring   heavy imports wait for their first use; what a computation costs
-    losses, recycling    HMMC and its contrasts; queues of past negatives
-    data/                captioned image sets on disk: layouts, splits, scenes, what is odd about them
-    config, retrieval, checkpoints, backbone   what identifies a run; recalls; open_clip towers, frozen
-    adapters/            the methods, one family a file; ``attach(backbone, method)``
-    training/            a split as tensors, an epoch, all epochs, pre-training
-    runs/                ``run(RunConfig)`` -> ``runs/<hash>/``; many of them; the sections of study.yaml
-    search/              images of one's own folder or of a test split, found by text or by image
-    evaluation/          comparisons, ablations, costs, embedding spaces: numbers alone
-    export/              what leaves: embeddings, models folded for open_clip, adapters to publish
-    paper/               the published tables by one command, and what is checked before
-    explore/             widgets that ask a model by hand, in JupyterLab
-    plots/               frames in, figures out; files that know where they came from
+The architecture, from data to figures, is described in CONTRIBUTING.md. Start reading at
 
-Each room imports only from those above it in this list.
+    config.RunConfig     everything that identifies a run
+    adapters.attach      a frozen CLIP and a method -> a model to train
+    runs.experiment.run  RunConfig -> a finished run in runs/<hash>/
+    evaluation           finished runs -> tables; plots: tables -> figures
 """
 
 import os
 
-from petl_core import lean_imports
+from petl_core import lazy_imports
 
-# Threads that wait must not spin: beside other work on the machine that costs more than it saves. It counts until the
-# first library with threads is loaded, hence here.
+# Waiting threads must not spin: with other work on the machine, that costs more than it saves. The variable is read
+# when the first library with threads is loaded, so it is set here.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-lean_imports.install()  # before open_clip is imported anywhere
+lazy_imports.install()  # before open_clip is imported anywhere

@@ -1,7 +1,8 @@
-"""The frozen towers: an open_clip model with its preprocessing and tokenizer, ready to be adapted."""
+"""Frozen backbones: an open_clip model with its preprocessing and tokenizer, ready to be adapted."""
 
 import copy
 import hashlib
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-MESSAGE = 300  # characters of open_clip's errors that are shown
+MAX_ERROR_CHARS = 300  # of open_clip's errors, which may list hundreds of weights
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class Backbone:
     clip: nn.Module
     preprocess: object  # torchvision transform: PIL image -> (3, H, W) float
     tokenizer: object  # list of captions -> (B, context) long
-    config: dict = field(default_factory=dict)  # open_clip's model_cfg; empty where it was not loaded from anywhere
+    config: dict = field(default_factory=dict)  # open_clip's model_cfg; empty if the model was not loaded by open_clip
+
+    @property
+    def preprocessing(self) -> str:
+        """``preprocess`` as text, without memory addresses, so that it is the same in every process."""
+        return re.sub(r" at 0x[0-9a-f]+", "", str(self.preprocess))
 
     def pixels(self, paths: Sequence[Path], progress: bool = False) -> torch.Tensor:
         """Images resized and cropped for this backbone, decoded once: (N, 3, H, W) uint8.
@@ -50,13 +56,13 @@ class Backbone:
         with ThreadPoolExecutor() as pool:
             bar = tqdm(pool.map(read, paths), "images", len(paths), disable=not progress, unit="image", mininterval=1)
             for row, image in enumerate(bar):
-                if not row:  # all are of the first one's size
+                if not row:  # all have the size of the first
                     pixels = np.empty((len(paths), *image.shape), np.uint8)
                 pixels[row] = image
         return torch.from_numpy(pixels)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) uint8 -> the float input of ``encode_image``; equals ``preprocess`` to the last bit."""
+        """(B, 3, H, W) uint8 -> the float input of ``encode_image``; bit-identical to ``preprocess``."""
         normalise = self.preprocess.transforms[-1]
         mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (normalise.mean, normalise.std))
         return (pixels.float() / 255 - mean) / std
@@ -66,7 +72,7 @@ class Backbone:
         return self.tokenizer(list(captions))
 
     def __deepcopy__(self, memo: dict) -> "Backbone":
-        """A copy with weights of its own; all else, which nothing changes, is shared."""
+        """A copy with its own weights; everything else, which is never changed, is shared."""
         return replace(self, clip=copy.deepcopy(self.clip, memo))
 
 
@@ -76,13 +82,13 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     Args:
         name: an open_clip model name ("ViT-B-32-quickgelu"), "hf-hub:org/repo", or a folder that holds
             ``open_clip_config.json`` and weights.
-        pretrained: for a model name: a tag ("openai"), a weights file (:mod:`petl_core.checkpoints` says of which
+        pretrained: for a model name: a tag ("openai"), a weights file (:mod:`petl_core.checkpoints` lists the
             kinds), or "" for random weights.
         precision: "fp32", or "bf16" to hold the frozen weights in half the memory.
 
     Raises:
-        ConfigError: an unknown model, tag or folder, a file that does not hold the model's weights, or weights trained
-            with QuickGELU for a model without it.
+        ConfigError: the model, tag or folder is unknown, the file does not hold the model's weights, or the weights
+            were trained with QuickGELU and the model does not have it.
     """
     if precision not in DTYPES:
         raise ConfigError(f"precision {precision!r} must be one of {', '.join(DTYPES)}")
@@ -96,7 +102,7 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     except ConfigError:
         raise
     except (AssertionError, RuntimeError, ValueError, OSError, SafetensorError, UnpicklingError) as error:
-        problem = textwrap.shorten(str(error), MESSAGE)  # open_clip lists hundreds of weights
+        problem = textwrap.shorten(str(error), MAX_ERROR_CHARS)
         raise ConfigError(f"backbone {name!r}, pretrained {pretrained!r}: {problem}") from error
     clip = clip.to(device, DTYPES[precision]).eval().requires_grad_(False)
     return Backbone(clip, preprocess, tokenizer, open_clip.get_model_config(identifier))
@@ -105,7 +111,7 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
 def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
     """(B, context) -> (B, longest): CLIP's causal tower pools at EOT, so padding changes no embedding.
 
-    For a ``clip`` whose text tower reads its padding, or pools behind it, tokens stay as they are.
+    If the text tower of ``clip`` reads its padding, or pools after it, tokens are returned unchanged.
     """
     text = getattr(clip, "text", None)
     if isinstance(text, TextTransformer):
@@ -116,9 +122,10 @@ def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
 
 
 def caption_lengths(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
-    """(B,) tokens of each of the captions (B, context) up to its padding; for a ``clip``'s text tower, or CLIP's.
+    """(B,) number of tokens of each caption (B, context) without its padding, for the text tower of ``clip`` or CLIP's.
 
-    What CLIP pads with is also its token of an exclamation mark before other signs, so what stands last counts.
+    CLIP's padding is also its token of an exclamation mark inside a word, so only what follows the last other token
+    counts as padding.
     """
     text = getattr(clip, "text", None)
     padding = text.config.pad_token_id if isinstance(text, HFTextEncoder) else getattr(text, "pad_id", 0)
@@ -140,14 +147,14 @@ def accept_trimmed(clip: nn.Module) -> None:
 
 
 def input_dtype(clip: nn.Module) -> torch.dtype:
-    """What the image tower wants its input in."""
+    """The dtype of the image tower's input."""
     return next(clip.visual.parameters()).dtype
 
 
 def fingerprint(clip: nn.Module) -> str:
-    """Names, shapes and a sample of every weight, hashed: the same for a backbone in either precision.
+    """Digest of the name, shape and a sample of every weight: the same for a backbone in either precision.
 
-    Tells weights apart in milliseconds; it is no protection against forgery. :func:`architecture` tells the rest.
+    It distinguishes weights in milliseconds, but does not detect forgery. :func:`architecture` covers the rest.
     """
     digest = hashlib.sha256()
     for name, weight in sorted(clip.state_dict().items()):
@@ -158,9 +165,9 @@ def fingerprint(clip: nn.Module) -> str:
 
 
 def architecture(clip: nn.Module) -> str:
-    """What weights do not tell, hashed: activations and whatever else has no weights, heads, and pooling.
+    """Digest of what the weights do not determine: activations and other modules without weights, heads, and pooling.
 
-    One file of weights may fit several open_clip models, as ViT-B-32 and ViT-B-32-quickgelu.
+    One file of weights may fit several open_clip models, such as ViT-B-32 and ViT-B-32-quickgelu.
     """
     facts = []
     for name, module in clip.named_modules():
@@ -172,21 +179,21 @@ def architecture(clip: nn.Module) -> str:
 
 
 def _identifier(name: str, pretrained: str) -> str:
-    """open_clip's own spelling of ``name``."""
+    """``name`` as open_clip spells it."""
     if name.startswith("hf-hub:") and pretrained:
         raise ConfigError(f"backbone {name!r} brings its own weights; leave pretrained empty")
     if "/" not in name or name.startswith("hf-hub:"):
         if not name.startswith("hf-hub:") and name not in open_clip.list_models():
             raise ConfigError(
-                f"backbone {name!r} is no open_clip model (see open_clip.list_models()) and no folder; "
+                f"backbone {name!r} is neither an open_clip model (see open_clip.list_models()) nor a folder; "
                 "write a folder with a slash, as in ./my-clip"
             )
         return name
     folder = resolve(name.removeprefix("local-dir:"))
     if not (folder / "open_clip_config.json").is_file():
-        raise ConfigError(f"backbone folder {folder} holds no open_clip_config.json; point to an open_clip folder")
+        raise ConfigError(f"backbone folder {folder} has no open_clip_config.json; point to an open_clip folder")
     if not any(folder.glob("open_clip_*.safetensors")) and not any(folder.glob("open_clip_*.bin")):
-        raise ConfigError(f"backbone folder {folder} holds no weights (open_clip_model.safetensors)")
+        raise ConfigError(f"backbone folder {folder} has no weights (open_clip_model.safetensors)")
     if pretrained:
         raise ConfigError(f"backbone folder {folder} brings its own weights; leave pretrained empty")
     return f"local-dir:{folder}"
@@ -194,7 +201,7 @@ def _identifier(name: str, pretrained: str) -> str:
 
 @contextmanager
 def _weights(name: str, pretrained: str) -> Iterator[str | None]:
-    """The tag or file to load, after the check that open_clip only warns of: OpenAI weights need QuickGELU."""
+    """The tag or file to load, after a check for which open_clip only warns: OpenAI weights need QuickGELU."""
     tags = [] if "/" in name else open_clip.list_pretrained_tags_by_model(name)
     if not pretrained or pretrained in tags:
         wants_quick = open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False) if pretrained else None
@@ -206,7 +213,9 @@ def _weights(name: str, pretrained: str) -> Iterator[str | None]:
         return
     path = resolve(pretrained)
     if not path.is_file():
-        raise ConfigError(f"pretrained {pretrained!r} is no tag of {name} ({', '.join(tags)}) and no file at {path}")
+        raise ConfigError(
+            f"pretrained {pretrained!r} is neither a tag of {name} ({', '.join(tags)}) nor a file ({path} is missing)"
+        )
     checkpoints.check(path, name)
     with checkpoints.as_state_dict(path) as file:
         yield str(file)

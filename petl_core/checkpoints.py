@@ -1,12 +1,14 @@
-"""Weights files that people have, looked into before open_clip loads them.
+"""Checks of weights files before open_clip loads them.
+
+Files in use:
 
     ViT-B-32.pt                                OpenAI: a TorchScript archive, in half precision
     RemoteCLIP-ViT-B-32.pt, RS5M_ViT-B-32.pt   a state dict of open_clip's CLIP (RemoteCLIP, GeoRSCLIP)
     open_clip_pytorch_model.bin, *.safetensors the same
-    epoch_32.pt                                open_clip's training: {"state_dict": ...}, names behind "module."
+    epoch_32.pt                                open_clip's training: {"state_dict": ...}, names prefixed with "module."
 
-Weights are all that is read. A state dict does not tell the activation it was trained with. The evaluation scripts of
-RemoteCLIP and GeoRSCLIP put their ViT-B/32 into open_clip's "openai" model, which has QuickGELU: load them as
+Only weights are read. A state dict does not record the activation it was trained with. The evaluation scripts of
+RemoteCLIP and GeoRSCLIP load their ViT-B/32 into open_clip's "openai" model, which has QuickGELU: load them as
 ViT-B-32-quickgelu, although RemoteCLIP's README shows the plain model.
 """
 
@@ -26,20 +28,20 @@ from safetensors.torch import save_file
 
 from petl_core.validation import ConfigError
 
-OF_OPENAI = {"input_resolution", "context_length", "vocab_size"}  # what OpenAI's archives hold beside weights
+OF_OPENAI = {"input_resolution", "context_length", "vocab_size"}  # in OpenAI's archives besides weights
 SHOWN = 4  # names in a message
 
 Shapes = dict[str, tuple[int, ...]]  # of tensors, by open_clip's names
 
 
 class Sizes(NamedTuple):
-    """What tells CLIPs with a ViT apart, in channels, patches, pixels, tokens and layers."""
+    """What distinguishes CLIPs with a ViT, in channels, patches, pixels, tokens and layers."""
 
     embedding: int
     image_width: int
     image_layers: int
     patch_size: int
-    patches_a_side: int
+    patches_per_side: int
     text_width: int
     text_layers: int
     context: int
@@ -49,15 +51,15 @@ class Sizes(NamedTuple):
 def check(path: Path, model: str) -> None:
     """Check that a file holds the weights of an open_clip model.
 
-    open_clip alone would fit position embeddings of another image size, and run OpenAI's weights with another
-    activation, without a word.
+    open_clip alone would silently fit position embeddings of another image size, and run OpenAI's weights with another
+    activation.
 
     Args:
         path: of the file.
         model: an open_clip model name.
 
     Raises:
-        ConfigError: anything else, with what the file holds and the remedy.
+        ConfigError: it does not; the message says what the file holds, and the remedy.
     """
     shapes = _read_shapes(path)
     config = open_clip.get_model_config(model)
@@ -66,14 +68,14 @@ def check(path: Path, model: str) -> None:
     if wanted and not found:
         first = ", ".join(list(shapes)[:SHOWN])
         raise ConfigError(
-            f"weights {path}: {len(shapes)} tensors ({first}, ...) that are no CLIP with a ViT in the layout of "
-            "open_clip or OpenAI; save an open_clip model's state_dict()"
+            f"weights {path}: {len(shapes)} tensors ({first}, ...) that are not a CLIP with a ViT in open_clip's or "
+            "OpenAI's layout; save an open_clip model's state_dict()"
         )
     if found and found != wanted:
         fitting = [name for name in open_clip.list_models() if _fits(name, found, from_openai)][:SHOWN]
-        remedy = f"use backbone {' or '.join(map(repr, fitting))}" if fitting else "no model of open_clip has its sizes"
+        remedy = f"use backbone {' or '.join(map(repr, fitting))}" if fitting else "no open_clip model has these sizes"
         raise ConfigError(
-            f"weights {path}: a CLIP of other sizes than {model} ({_differences(found, wanted)}); {remedy}"
+            f"weights {path}: a CLIP with other sizes than {model} ({_differences(found, wanted)}); {remedy}"
         )
     if from_openai and not config.get("quick_gelu"):
         raise ConfigError(
@@ -92,7 +94,7 @@ def is_archive(path: str | Path) -> bool:
 
 @contextmanager
 def as_state_dict(path: Path) -> Iterator[Path]:
-    """The file, or for an archive a temporary copy of its weights: open_clip reads archives as it does pickled code."""
+    """The file, or for an archive a temporary copy of its weights, since open_clip would load its code, too."""
     if not is_archive(path):
         yield path
         return
@@ -103,14 +105,14 @@ def as_state_dict(path: Path) -> Iterator[Path]:
 
 
 def _read_shapes(path: Path) -> Shapes:
-    """Of the tensors of a file, by the names that open_clip gives them."""
+    """Shapes of the tensors of a file, by open_clip's names."""
     try:
         content = _read(path)
-    except Exception as error:  # torch raises nearly anything on what is no file of its own
+    except Exception as error:  # torch raises nearly anything on files of other kinds
         if "Unsupported" in str(error) and "GLOBAL" in str(error):
-            problem = "Python objects beside weights, which would run code of the file; save the model's state_dict()"
+            problem = "Python objects besides weights, which could run code; save the model's state_dict()"
         else:
-            problem = "not to be read as weights: cut short, or a Git LFS pointer; fetch it again"
+            problem = "cannot be read as weights: it is cut short, or a Git LFS pointer; fetch it again"
         raise ConfigError(f"weights {path}: {problem}") from error
     if isinstance(content, Mapping) and "state_dict" in content:
         content = content["state_dict"]
@@ -120,7 +122,7 @@ def _read_shapes(path: Path) -> Shapes:
     if not shapes:
         keys = f" with {', '.join(map(str, list(content)[:SHOWN]))}" if isinstance(content, Mapping) else ""
         raise ConfigError(
-            f"weights {path}: a {type(content).__name__}{keys}, no state dict; save the state_dict() alone"
+            f"weights {path}: a {type(content).__name__}{keys}, not a state dict; save the state_dict() alone"
         )
     prefix = "module." if next(iter(shapes)).startswith("module.") else ""
     return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
@@ -144,7 +146,7 @@ def _sizes_of_weights(shapes: Shapes) -> Sizes | None:
 
     if any(name.startswith("text_decoder.") for name in shapes):  # CoCa
         return None
-    text = "text." if "text.positional_embedding" in shapes else ""  # a text tower of its own
+    text = "text." if "text.positional_embedding" in shapes else ""  # a separate text tower
     try:
         (image_width, _, patch_size, _), (_, embedding) = shapes["visual.conv1.weight"], shapes["visual.proj"]
         positions, _ = shapes["visual.positional_embedding"]
@@ -170,7 +172,7 @@ def _sizes_of_config(config: dict) -> Sizes | None:
         image_width=image.width,
         image_layers=image.layers,
         patch_size=image.patch_size,
-        patches_a_side=image.image_size // image.patch_size,
+        patches_per_side=image.image_size // image.patch_size,
         text_width=text.width,
         text_layers=text.layers,
         context=text.context_length,

@@ -43,9 +43,9 @@ LARGEST_QUEUE = 65_536
 
 @dataclass(frozen=True)
 class RunConfig:
-    """One run, as data: everything that decides its result, and nothing about where files lie.
+    """One run, as data: everything that decides its result, and nothing about where files are.
 
-    Defaults are the run of a few seconds that the notebooks use as a test; the README has PE-RSITR's released settings.
+    The defaults are a run of a few seconds, which the notebooks use as a test. The README has PE-RSITR's settings.
 
     Raises:
         ConfigError: a field of the wrong type or out of range.
@@ -59,35 +59,35 @@ class RunConfig:
     method_options: dict = field(default_factory=dict)
     contrast: str = "infonce"  # or the released "triplet"
     w_cross: float = 1.0  # the image-text term, with which every method trains
-    w_image: float = 0.0  # the other two of HMMC, which only PE-RSITR's own rows carry
+    w_image: float = 0.0  # the other two terms of HMMC, used only in PE-RSITR's own rows
     w_text: float = 0.0
     margin: float = 0.2  # of the triplet
     temperature: float = 0.07  # of InfoNCE, and of a scene cross-entropy
-    learn_temperature: bool = False  # from CLIP's own, its inverse clamped at 100 as in CLIP
-    view_dropout: float = 0.2  # of token embeddings, for the second views
+    learn_temperature: bool = False  # starting from CLIP's; its inverse is clamped at 100, as in CLIP
+    view_dropout: float = 0.2  # dropout of token embeddings, for the second views
     mask_false_negatives: bool = False
-    epochs: int = 2  # at most, where there is patience
-    patience: int = 0  # stop after so many epochs without a better validation mR; 0 = train them all
+    epochs: int = 2  # at most, if there is patience
+    patience: int = 0  # stop after this many epochs without a better validation mR; 0 = train all epochs
     batch_size: int = 32
     gradient_cache: int = 0  # pairs encoded at a time with a graph (GradCache), for large batches; 0 = all
     pairs: str = "images"  # an epoch is every image once with a random caption, or every caption ("captions")
     learning_rate: float = 2e-3
     weight_decay: float = 0.0
-    schedule: str = "cosine"  # to zero; "constant"; or PE-RSITR's "step", x0.7 from the 20th epoch, the 40th, ... on
+    schedule: str = "cosine"  # to zero; "constant"; or PE-RSITR's "step", x0.7 at the 20th epoch, the 40th, ...
     validation_fraction: float = 0.2
-    train_images: int = 0  # use this many training images only, drawn by the seed; 0 = all
+    train_images: int = 0  # use only this many training images, drawn by the seed; 0 = all
     seed: int = 2
     queue_size: int = 0  # recycled negatives of each modality; 0 = no queue term
     queue_weight: float = 1.0
-    queue_warmup: int = 0  # first steps, in which the queue fills but does not count
+    queue_warmup: int = 0  # steps in which the queue fills but does not yet count
     queue_ramp: int = 0  # steps after the warm-up in which the weight grows to queue_weight
-    queue_keys: str = "own"  # who encodes what is queued: the model, or "ema", a slow copy of what it trains
+    queue_keys: str = "own"  # what encodes the queue: the model, or "ema", a slow copy of what it trains
     queue_momentum: float = 0.99  # of the slow copy
-    queue_directions: str = "both"  # anchors that meet a queue: "image", "text" or both
-    queue_hardest: int = 0  # only so many nearest negatives of an anchor count; 0 = all
-    scene_probability: float = 0.0  # that a training caption takes its image's scene label
+    queue_directions: str = "both"  # anchors that use a queue: "image", "text" or both
+    queue_hardest: int = 0  # use only this many nearest negatives per anchor; 0 = all
+    scene_probability: float = 0.0  # of a training caption to take its image's scene label
     scene_template: str = scene_labels.TEMPLATE
-    scene_weight: float = 0.0  # of a cross-entropy over the scene labels beside the contrast
+    scene_weight: float = 0.0  # of a cross-entropy over the scene labels, added to the contrast
     scene_balance: bool = False  # draw the images of a batch evenly from the scenes
     blank_captions: bool = False  # keep them in training, as PE-RSITR's release does
     cache_features: bool = False  # train a side method on its taps from disk, in half precision
@@ -107,7 +107,7 @@ class RunConfig:
             raise ConfigError(f"run configuration: method_options must be JSON: {error}") from error
 
     def _check_ranges(self) -> None:
-        """Fields on their own."""
+        """Each field alone."""
         for name, allowed in CHOICES.items():
             self._require(getattr(self, name) in allowed, name, f"one of {', '.join(allowed)}")
         for name, value in dataclasses.asdict(self).items():
@@ -131,11 +131,11 @@ class RunConfig:
         if self.pairs == "captions" and self.scene_balance:
             raise ConfigError("run configuration: scene_balance draws images; set pairs to 'images'")
         if self.gradient_cache and self.cache_features:
-            raise ConfigError("run configuration: gradient_cache: cached features need none; set it to 0")
+            raise ConfigError("run configuration: gradient_cache is of no use with cache_features; set it to 0")
         if self.cache_features and self.scene_probability:
             raise ConfigError(
                 "run configuration: cache_features: captions with scene labels are not cached; "
-                "set one of the two to 0 or False"
+                "set cache_features to False, or scene_probability to 0"
             )
 
     def _require(self, condition: bool, name: str, wanted: str) -> None:
@@ -178,7 +178,7 @@ def _default(declared: dataclasses.Field) -> Any:
 
 
 def _relative_to_root(name: str) -> str:
-    """A path inside the project is named relative to its root, so that moving the project keeps its runs."""
+    """A path inside the project becomes relative to its root, so that moving the project keeps its runs."""
     folder = name.removeprefix("local-dir:")
     if "/" not in folder or folder.startswith("hf-hub:"):
         return name

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and digests of their content."""
+"""Atomic writing of files, and digests of their content."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let ``write`` fill a temporary sibling, then move it to ``path``; a crash leaves no half-written file.
 
     Args:
-        path: where the file will be; its folder is made if need be.
+        path: where the file will be; its folder is created if needed.
         write: is called with the path of the temporary file, which exists and is empty.
 
     Returns:
@@ -90,9 +90,9 @@ def sha256_cached(path: str | Path) -> str:
 
 
 def sha256_of_all(paths: Iterable[str | Path]) -> str:
-    """One digest of the content of several files in this order, wherever they lie; cheap to ask again.
+    """One digest of the content of several files in this order, wherever they are; cheap to compute again.
 
-    Read by several threads, which hashing and reading leave free to run.
+    Files are read by several threads, since hashing and reading release the interpreter lock.
     """
     with ThreadPoolExecutor() as pool:
         digests = "".join(pool.map(sha256_cached, paths))

@@ -1,7 +1,7 @@
 """Contrasts, and the hybrid multi-modal contrastive (HMMC) loss of PE-RSITR, which is a sum of them.
 
 Embeddings are L2-normalised, (B, d); row i of one batch belongs to row i of the other. ``exclude`` marks pairs that are
-no negatives: false negatives, such as another caption of the same image.
+not negatives: false negatives, such as another caption of the same image.
 
 A new term of the loss is a line in ``TERMS`` and a field ``w_<term>`` of :class:`~petl_core.config.RunConfig`.
 """
@@ -112,7 +112,7 @@ def hmmc(
 
     Args:
         batches: (B, d) embeddings by the names in ``TERMS``: "images" v, "texts" t and their second views v' and t'.
-            Those of terms without weight may be missing.
+            Those of terms of weight 0 may be missing.
         contrast: of two batches, ``(a, b, exclude) -> scalar``, such as :func:`triplet` or :func:`infonce`.
         weights: of each term; a term of weight 0 is not computed. Without them, every term weighs 1.
         exclude: (B, B) masks by term, as from :func:`false_negatives`.
@@ -131,14 +131,15 @@ def hmmc(
 
 
 def views_needed(weights: dict[str, float]) -> set[str]:
-    """Which batches of second views the terms with a weight contrast."""
+    """The batches of second views that are contrasted by the terms with a weight."""
     return {batch for name, pair in TERMS.items() if weights[name] for batch in pair if batch.endswith(VIEWS)}
 
 
 def false_negatives(image_ids: torch.Tensor, caption_ids: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Pairs (i, j) of a batch that are no negatives of each other, for each term of :func:`hmmc`: (B, B) bool.
+    """Pairs (i, j) of a batch that are not negatives of each other, for each term of :func:`hmmc`: (B, B) bool.
 
-    Same image between images; same image or same caption text where texts take part. The release does not mask these.
+    Between images those of the same image; otherwise those of the same image or the same caption text. The release does
+    not mask these.
     """
     same_image = image_ids[:, None] == image_ids[None, :]
     same_caption = caption_ids[:, None] == caption_ids[None, :]

@@ -1,4 +1,4 @@
-"""What a computation costs, measured while it runs: bytes kept for the backward pass, peak memory, seconds."""
+"""What a computation costs, measured while it runs: activation memory, peak memory, seconds."""
 
 import contextlib
 import resource
@@ -15,9 +15,9 @@ _PROC = Path("/proc/self")
 
 
 class PeakMemory:
-    """The most memory in use since construction: of the GPU, or of this process where there is none.
+    """The most memory in use since construction: of the GPU, or of this process if there is none.
 
-    Only Linux can start a process's count anew; elsewhere its peak is that of the whole process so far.
+    Only Linux can reset the count of a process; elsewhere the peak is that of the whole process so far.
 
     Args:
         device: where the computation runs.
@@ -44,11 +44,11 @@ class PeakMemory:
 
 
 def seconds_of(step: Callable[[], object], device: torch.device) -> float:
-    """Wall time of one ``step()``, with all that it leaves to its device.
+    """Wall time of one ``step()``, including the work that it leaves to its device.
 
     Args:
         step: the computation.
-        device: where it runs; a GPU is waited for before and after.
+        device: where it runs; a GPU is synchronized before and after.
 
     Returns:
         Seconds.
@@ -72,15 +72,15 @@ class _SavedTensor:
         self.tensor = tensor
 
 
-def saved_bytes(step: Callable[[], torch.Tensor], exclude: Iterable[torch.Tensor] = ()) -> int:
-    """Bytes that the graph of ``step()`` keeps for its backward pass.
+def activation_bytes(step: Callable[[], torch.Tensor], exclude: Iterable[torch.Tensor] = ()) -> int:
+    """Activation memory of a training step: what the graph of ``step()`` saves for its backward pass.
 
-    Counted is each distinct storage, whole and once, of the tensors that autograd has saved by the time ``step``
-    returns: a view keeps all of what it looks at, and two operations that save one tensor share it.
+    Counted are the tensors that autograd has saved by the time ``step`` returns, as whole storages, each once: a view
+    saves all of the tensor that it is part of, and two operations that save the same tensor share it.
 
     Args:
         step: runs forward and returns the loss.
-        exclude: tensors whose storages do not count, because they are in memory anyway: parameters, buffers and the
+        exclude: tensors whose storages do not count, since they are in memory anyway: parameters, buffers and the
             batch itself.
 
     Returns:
@@ -89,12 +89,12 @@ def saved_bytes(step: Callable[[], torch.Tensor], exclude: Iterable[torch.Tensor
     alive: weakref.WeakSet[_SavedTensor] = weakref.WeakSet()
 
     def keep(tensor: torch.Tensor) -> _SavedTensor:
-        # An output still attached to its own node would keep the graph alive for ever.
+        # An output still attached to its own node would keep the graph alive forever.
         saved = _SavedTensor(tensor.detach())
         alive.add(saved)
         return saved
 
-    # Run forward; what dies meanwhile was saved by a part of the graph that the loss does not need.
+    # Run forward; tensors that die meanwhile were saved by a part of the graph that the loss does not need.
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda saved: saved.tensor):
         loss = step()
 

@@ -1,6 +1,6 @@
 """Parameters of a notebook: declared once, checked before anything runs.
 
-papermill only warns of a parameter that a notebook does not declare, and never looks at types.
+papermill only warns about a parameter that a notebook does not declare, and never checks types.
 """
 
 import types
@@ -33,7 +33,7 @@ def check_parameters(namespace: dict[str, typing.Any]) -> dict[str, typing.Any]:
     if untyped:
         raise ConfigError(f"parameters cell: {', '.join(untyped)} must be annotated with a JSON type")
 
-    # What was injected: only in a fresh kernel can it be told from variables of the notebook's own later cells.
+    # What was injected: only in a fresh kernel can it be distinguished from variables of later cells.
     if "_parameters_checked" not in namespace:
         names = [name for name in namespace if _is_variable(name, namespace[name])]
         check_types({name: namespace[name] for name in names}, declared, "notebook parameters")

@@ -3,11 +3,11 @@ depend on the batch (CMER, arXiv 2501.10638)::
 
     L = L_batch + weight * L_queue
 
-A reconstruction: CMER's code was not released. Chosen here are one queue of images and one of texts; negatives from the
-queue alone; entries of the anchor's own image or caption masked; and a warm-up counted in steps, because it is steps
-that outdate a feature.
+A reconstruction: CMER's code was not released. Our choices are one queue of images and one of texts; negatives from the
+queue alone; entries of the anchor's own image or caption masked; and a warm-up counted in steps, because features age
+by steps.
 
-In each direction an anchor meets keys, which pass no gradient on::
+In each direction an anchor is compared with keys, which pass no gradient on::
 
     image v_i:  positive v_i . sg(t_i),  negatives v_i . k over the texts k of the queue
     text t_i:   positive t_i . sg(v_i),  negatives t_i . k over its images k
@@ -15,10 +15,10 @@ In each direction an anchor meets keys, which pass no gradient on::
 So attraction and repulsion reach the same side of every pair. With gradients to both sides of the positive, attraction
 would count twice, and the loss would reward a model that moves as a whole.
 
-Who makes the keys is a choice. The model's own embeddings of past batches need nothing else (XBM, Wang et al. 2020),
-but then the positive's key is fresh and the negatives' are stale, so that their age alone tells them apart. MoCo (He et
-al. 2020, section 3) has positives and negatives come from one slow encoder; here that is a :class:`SlowCopy` of the few
-parameters that a method trains, beside the same frozen towers. ``benchmarks/variants.py`` has what else was tried.
+There are two kinds of keys. The model's own embeddings of past batches need nothing else (XBM, Wang et al. 2020), but
+then the positive's key is fresh and the negatives' are stale, so that their age alone distinguishes them. In MoCo (He
+et al. 2020, section 3) one slow encoder gives positives and negatives; here that is a :class:`SlowCopy` of the few
+parameters that a method trains, on the same frozen towers. ``benchmarks/variants.py`` has the other variants tried.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +39,7 @@ DIRECTIONS = {"both": ("image", "text"), "image": ("image",), "text": ("text",)}
 
 @dataclass(frozen=True)
 class Pairs:
-    """B image-text pairs: their embeddings, and what they are of."""
+    """B image-text pairs: their embeddings, and the ids of their images and captions."""
 
     images: torch.Tensor  # (B, d), normalised
     texts: torch.Tensor  # (B, d), normalised
@@ -53,10 +53,10 @@ class Queue(nn.Module):
     Like any module it moves with ``to(device)``, and its ``state_dict`` (tensors alone) belongs in a checkpoint.
 
     Args:
-        size: pairs kept, of any relation to the batch size; 0 keeps none.
+        size: pairs kept, independent of the batch size; 0 keeps none.
         width: d of the embeddings.
-        directions: anchors that meet the queue, a key of ``DIRECTIONS``.
-        hardest: of each anchor's negatives only so many, the most similar, count; 0 is all.
+        directions: anchors that use the queue, a key of ``DIRECTIONS``.
+        hardest: use only this many of each anchor's negatives, the most similar; 0 is all.
     """
 
     def __init__(self, size: int, width: int, directions: str = "both", hardest: int = 0):
@@ -78,7 +78,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Pairs) -> None:
-        """Store a batch over the oldest pairs; once a step, after the loss.
+        """Replace the oldest pairs with a batch; called once per step, after the loss.
 
         Of a batch larger than the queue, its last ``size`` pairs are kept.
         """
@@ -96,8 +96,8 @@ class Queue(nn.Module):
         """L_queue of a batch of anchors, a scalar; gradients flow to them alone.
 
         Args:
-            batch: the anchors. An entry of the queue that shares image or caption with one is no negative of it.
-            keys: the same pairs by whoever encodes the queue: the positives. ``batch`` itself, or a slow copy's.
+            batch: the anchors. Queue entries that share an image or a caption with an anchor are not its negatives.
+            keys: the same pairs as they will be queued, which are the positives: ``batch`` itself, or a slow copy's.
             contrast: ``(positive (A,), negatives (A, K), exclude (A, K)) -> scalar`` of the A anchors of all
                 directions, such as :func:`petl_core.losses.infonce_to_queue`.
 
@@ -136,7 +136,7 @@ class SlowCopy:
     """An exponential moving average of parameters: ``slow = momentum * slow + (1 - momentum) * parameter``.
 
     Args:
-        parameters: what is followed, by name; the copy starts equal.
+        parameters: what is followed, by name; the copy starts equal to it.
         momentum: share that is kept at each update (MoCo, He et al. 2020, section 3.2).
     """
 
@@ -146,15 +146,15 @@ class SlowCopy:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Follow the parameters; once a step, after the optimizer's."""
+        """Follow the parameters; called once per step, after the optimizer."""
         for name, parameter in self._parameters.items():
             self.weights[name].lerp_(parameter, 1 - self._momentum)
 
     def load(self, weights: Mapping[str, torch.Tensor]) -> None:
-        """Go on from ``weights``, such as those of a checkpoint.
+        """Continue from ``weights``, such as those of a checkpoint.
 
         Raises:
-            KeyError: a parameter is missing among them.
+            KeyError: a parameter is missing.
         """
         for name, slow in self.weights.items():
             slow.copy_(weights[name])
@@ -182,17 +182,17 @@ def drift(
 ) -> pd.DataFrame:
     """Mean cosine of stored features to fresh encodings of the same images and captions, by age.
 
-    A model's own keys are stored as trained, dropout included, so the youngest entries need not reach 1: older ones
-    compare with them. Ids must tell what was encoded; an id that stands for several wordings shows as drift, too.
+    A model's own keys are stored as trained, dropout included, so even the youngest entries may be below 1: compare
+    older ones with them. An id must identify what was encoded; if it has several wordings, that shows as drift, too.
 
     Args:
         queue: whose entries are encoded again.
-        encode_images, encode_texts: distinct ids (D,) long, on the CPU -> (D, d) embeddings by what encodes keys now.
-        limit: entries to look at, evenly spaced by age; each costs an encoding.
+        encode_images, encode_texts: the current encoders of keys, distinct ids (D,) long, on the CPU -> (D, d).
+        limit: entries to compare, evenly spaced by age; each costs an encoding.
 
     Returns:
-        A row for each modality ("image", "text") and age range that has entries: ages in steps from ``age_from`` (1, 2,
-        4, 8, ...) to ``age_to`` inclusive, mean ``cosine`` and ``count``.
+        One row per modality ("image", "text") and age range that has entries: ages in steps from ``age_from`` (1, 2, 4,
+        8, ...) to ``age_to`` inclusive, mean ``cosine`` and ``count``.
     """
     if not len(queue):
         return pd.DataFrame(columns=DRIFT_COLUMNS)
@@ -210,7 +210,7 @@ def _cosines(stored: torch.Tensor, ids: torch.Tensor, encode: Callable) -> pd.Se
 
 
 def _by_age(modality: str, ages: np.ndarray, cosines: pd.Series) -> pd.DataFrame:
-    """Ranges double, so that they are the same ones whatever the queue holds."""
+    """Age ranges double, so they do not depend on what the queue holds."""
     youngest = 2 ** np.floor(np.log2(ages)).astype(int)
     table = cosines.groupby(youngest).agg(cosine="mean", count="size").rename_axis("age_from").reset_index()
     return table.assign(modality=modality, age_to=2 * table["age_from"] - 1)[DRIFT_COLUMNS]

@@ -1,4 +1,4 @@
-"""The one error of a wrong setting, and the check of settings against their declared types."""
+"""The error for wrong settings, and the check of settings against their declared types."""
 
 import typing
 from collections.abc import Mapping
@@ -8,8 +8,28 @@ class ConfigError(ValueError):
     """A parameter or option that is unknown, of the wrong type, or out of range."""
 
 
+def require_at_least(lowest: float, **values: float) -> None:
+    """Check parameters that must not be too small.
+
+    >>> require_at_least(1, workers=4, k=0)
+    Traceback (most recent call last):
+        ...
+    petl_core.validation.ConfigError: k = 0 must be at least 1
+
+    Args:
+        lowest: allowed value.
+        values: by the parameter's name.
+
+    Raises:
+        ConfigError: a value is below ``lowest``, or NaN.
+    """
+    for name, value in values.items():
+        if not value >= lowest:
+            raise ConfigError(f"{name} = {value!r} must be at least {lowest}")
+
+
 def check_types(values: Mapping[str, object], declared: Mapping[str, typing.Any], where: str) -> dict[str, typing.Any]:
-    """Check settings against their declared types; JSON knows no difference between 1 and 1.0, so neither does this.
+    """Check settings against their declared types; JSON does not distinguish 1 from 1.0, so neither does this.
 
     >>> check_types({"rate": 1}, {"rate": float}, "options of mrs")
     {'rate': 1.0}
@@ -20,11 +40,11 @@ def check_types(values: Mapping[str, object], declared: Mapping[str, typing.Any]
 
     Args:
         values: settings by name.
-        declared: their types by name; there may be more than there are values.
+        declared: their types by name; not all of them need a value.
         where: what the settings belong to, for the message.
 
     Returns:
-        ``values``, with integers made floats where a float is declared.
+        ``values``, with integers converted to float where a float is declared.
 
     Raises:
         ConfigError: an unknown name, or a value whose type is not the declared one.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import petl_core  # noqa: F401 (before open_clip, which it makes lean)
+import petl_core  # noqa: F401 (before open_clip, so that its heavy imports are lazy)
 
 torch.set_num_threads(1)  # the models are too small to share
 

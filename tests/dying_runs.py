@@ -6,11 +6,11 @@ from petl_core.paths import resolve
 from petl_core.runs import batch
 
 
-def run(config, places, threads):
-    """In the place of ``batch._run``, as a function that the fork server can import."""
+def run(config, location, threads):
+    """Replaces ``batch._run``, as a function that the fork server can import."""
     from petl_core.runs import experiment
 
-    died = resolve(places.runs_root) / f"{config.method}.died"
+    died = resolve(location.runs_root) / f"{config.method}.died"
 
     def die(*_):
         died.touch()
@@ -18,7 +18,7 @@ def run(config, places, threads):
 
     if config.method == "bitfit" or (config.method == "lora" and not died.exists()):
         experiment.score_test_split = die
-    RUN(config, places, threads)
+    RUN(config, location, threads)
 
 
 RUN = batch._run

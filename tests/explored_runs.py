@@ -13,7 +13,7 @@ IMAGES = 10  # of the test split: see small_worlds.SIZES
 
 
 def write_runs(root: Path) -> dict[str, str]:
-    """Train a head and a Focus-Adapter; zero-shot beside them. Gives ``data_root`` and ``runs_root``."""
+    """Train a head and a Focus-Adapter, and test zero-shot. Returns ``data_root`` and ``runs_root``."""
     with pytest.MonkeyPatch.context() as patch:
         world = small_world(root, patch, layers=2)
         places = {name: world[name] for name in ("runs_root", "data_root")}

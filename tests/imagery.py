@@ -26,7 +26,7 @@ def write_folder(folder: Path, count: int = 6) -> Path:
 
 
 def write_small_geotiff(path: Path) -> Path:
-    """What Pillow can write of one: 8-bit RGB with a tag that says where it lies."""
+    """What Pillow can write of one: 8-bit RGB with a tag that says where it is."""
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[GEO_KEYS] = (1, 1, 0, 0)
     tags.tagtype[GEO_KEYS] = 3

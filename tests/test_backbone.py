@@ -70,10 +70,10 @@ def test_models_that_one_file_of_weights_fits_have_different_architectures():
     assert backbone.architecture(plain) == backbone.architecture(tiny_clip(seed=5))
 
 
-def test_a_caption_with_the_sign_that_stands_for_padding_keeps_its_end():
+def test_a_caption_with_the_token_that_pads_keeps_its_end():
     (tokens,) = open_clip.get_tokenizer("ViT-B-32")(["a pond !(see the map)"])
     end = int(tokens.argmax())
-    assert (tokens[:end] == 0).any(), "the exclamation mark is not what pads"
+    assert (tokens[:end] == 0).any(), "the exclamation mark is not the token that pads"
     assert backbone.trim(tokens[None]).tolist() == [tokens[: end + 1].tolist()]
 
 
@@ -88,11 +88,11 @@ def test_padding_is_what_the_text_tower_takes_for_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ViT-B-23",), "no open_clip model"),
-        (("./nowhere",), "no open_clip_config.json"),
+        (("ViT-B-23",), "is neither an open_clip model .* nor a folder"),
+        (("./nowhere",), "has no open_clip_config.json"),
         (("ViT-B-32", "openai"), "use 'ViT-B-32-quickgelu'"),
-        (("ViT-B-32-quickgelu", "laion2b_s34b_b79k"), "use 'ViT-B-32'|no tag"),
-        (("ViT-B-32-quickgelu", "opanai"), "no tag of ViT-B-32-quickgelu .*openai.* and no file"),
+        (("ViT-B-32-quickgelu", "laion2b_s34b_b79k"), "use 'ViT-B-32'|neither a tag"),
+        (("ViT-B-32-quickgelu", "opanai"), "is neither a tag of ViT-B-32-quickgelu .*openai.* nor a file"),
         (("ViT-B-32", "", "fp8"), "precision"),
         (("hf-hub:org/repo", "openai"), "brings its own weights"),
     ],
@@ -104,7 +104,7 @@ def test_bad_backbones_are_refused(arguments, message):
 
 def test_a_folder_without_weights_or_with_broken_ones_is_refused(tmp_path, folder):
     (tmp_path / "open_clip_config.json").write_text((folder / "open_clip_config.json").read_text())
-    with pytest.raises(ConfigError, match="holds no weights"):
+    with pytest.raises(ConfigError, match="has no weights"):
         backbone.load(str(tmp_path))
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(ConfigError, match="backbone"):

@@ -1,4 +1,4 @@
-"""Weights files as people have them, of small models and of ViT-B/32's shape: what is in them is loaded, or refused."""
+"""Weights files as people have them, of small models and of ViT-B/32's shape: they are loaded, or refused."""
 
 import warnings
 
@@ -124,7 +124,7 @@ def test_another_size_is_refused_rather_than_fitted(save, weights, tmp_path):
     path = tmp_path / "weights.safetensors" if save is save_file else tmp_path / "weights.pt"
     save(weights, path)
     with pytest.raises(
-        ConfigError, match=r"than small-64 \(patches_a_side 4 instead of 8\); use backbone .*'small-quickgelu'"
+        ConfigError, match=r"than small-64 \(patches_per_side 4 instead of 8\); use backbone .*'small-quickgelu'"
     ):
         backbone.load("small-64", str(path))
     with pytest.raises(ConfigError, match=r"than RN50 \(it has a ViT and open_clip's text tower\)"):
@@ -132,7 +132,7 @@ def test_another_size_is_refused_rather_than_fitted(save, weights, tmp_path):
 
 
 class RunsCode:
-    """What a pickled object can do to who loads it."""
+    """A pickled object that runs code where it is loaded."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -146,15 +146,15 @@ class RunsCode:
     [
         (b"version https://git-lfs.github.com/spec/v1\nsize 605\n", "cut short, or a Git LFS pointer; fetch it again"),
         (b"", "cut short"),
-        ({"model": {"a": torch.ones(1)}}, "a dict with model, no state dict; save the state_dict"),
-        ([torch.ones(1)], "a list, no state dict"),
-        ({"layer1.weight": torch.ones(2)}, r"1 tensors \(layer1.weight, ...\) that are no CLIP with a ViT"),
+        ({"model": {"a": torch.ones(1)}}, "a dict with model, not a state dict; save the state_dict"),
+        ([torch.ones(1)], "a list, not a state dict"),
+        ({"layer1.weight": torch.ones(2)}, r"1 tensors \(layer1.weight, ...\) that are not a CLIP with a ViT"),
         ({"text_model.a": torch.ones(2)}, "save an open_clip model's state_dict"),
-        (nn.Linear(2, 2), r"Python objects beside weights, .*save the model's state_dict\(\)"),
+        (nn.Linear(2, 2), r"Python objects besides weights, .*save the model's state_dict\(\)"),
     ],
 )
 @pytest.mark.parametrize("suffix", [".pt", ".bin"])
-def test_what_is_no_clip_is_named_with_what_it_is(content, message, suffix, tmp_path):
+def test_a_file_that_is_not_a_clip_is_named_with_what_it_is(content, message, suffix, tmp_path):
     path = tmp_path / f"weights{suffix}"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -166,7 +166,7 @@ def test_what_is_no_clip_is_named_with_what_it_is(content, message, suffix, tmp_
 
 def test_no_code_of_a_file_is_run(weights, tmp_path):
     torch.save({**weights, "more": RunsCode(tmp_path / "marker")}, tmp_path / "weights.pt")
-    with pytest.raises(ConfigError, match="Python objects beside weights"):
+    with pytest.raises(ConfigError, match="Python objects besides weights"):
         backbone.load("small", str(tmp_path / "weights.pt"))
     assert not (tmp_path / "marker").exists()
 

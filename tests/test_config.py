@@ -62,7 +62,7 @@ def test_a_new_recipe_renames_every_run(monkeypatch):
     assert RunConfig().hash != before
 
 
-def test_a_run_is_told_by_what_differs_from_the_defaults():
+def test_a_run_is_given_by_what_differs_from_the_defaults():
     run = RunConfig(method="lora", seed=4)
     assert run.changed() == {"method": "lora", "seed": 4}
     assert RunConfig(**run.changed()) == run

@@ -1,4 +1,4 @@
-"""What is installed: the same pins wherever they are written, and every package of the project."""
+"""Installation: the same pins wherever they are written, and every package of the project."""
 
 import re
 import tomllib

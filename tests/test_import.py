@@ -1,4 +1,4 @@
-"""What ``import petl_core`` does: it costs nothing, and tells threads to wait without spinning."""
+"""``import petl_core`` costs nothing, and makes threads wait without spinning."""
 
 import json
 import os

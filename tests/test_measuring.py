@@ -9,7 +9,7 @@ from torch import nn
 
 from petl_core.adapters import attach
 from petl_core.backbone import Backbone
-from petl_core.measuring import saved_bytes, seconds_of
+from petl_core.measuring import activation_bytes, seconds_of
 from petl_core.paths import ROOT
 
 FLOAT = 4
@@ -26,28 +26,28 @@ def test_a_tensor_that_two_operations_save_counts_once(perceptron):
     x = torch.randn(B, D)
     step = lambda: perceptron(x).sum()  # noqa: E731
     hidden = B * H * FLOAT  # ReLU saves its output, which is what the second layer saves of its input
-    assert saved_bytes(step, [x, *perceptron.parameters()]) == hidden
-    assert saved_bytes(step, perceptron.parameters()) == hidden + B * D * FLOAT
-    assert saved_bytes(step) == hidden + B * D * FLOAT + 3 * H * FLOAT  # no gradient to x: first weight not saved
+    assert activation_bytes(step, [x, *perceptron.parameters()]) == hidden
+    assert activation_bytes(step, perceptron.parameters()) == hidden + B * D * FLOAT
+    assert activation_bytes(step) == hidden + B * D * FLOAT + 3 * H * FLOAT  # no gradient to x: first weight not saved
 
 
 def test_gelu_saves_its_input_too(perceptron):
     perceptron[1] = nn.GELU()
     x = torch.randn(B, D)
-    assert saved_bytes(lambda: perceptron(x).sum(), [x, *perceptron.parameters()]) == 2 * B * H * FLOAT
+    assert activation_bytes(lambda: perceptron(x).sum(), [x, *perceptron.parameters()]) == 2 * B * H * FLOAT
 
 
 def test_what_lies_before_the_first_trained_weight_is_not_kept(perceptron):
     perceptron[0].requires_grad_(False)
     x = torch.randn(B, D)
-    assert saved_bytes(lambda: perceptron(x).sum(), perceptron.parameters()) == B * H * FLOAT
+    assert activation_bytes(lambda: perceptron(x).sum(), perceptron.parameters()) == B * H * FLOAT
     perceptron.requires_grad_(False)
-    assert saved_bytes(lambda: perceptron(x).sum()) == 0
+    assert activation_bytes(lambda: perceptron(x).sum()) == 0
 
 
 def test_a_view_keeps_all_of_its_storage(perceptron):
     wide = torch.randn(B, 10 * D)
-    assert saved_bytes(lambda: perceptron[0](wide[:, :D]).sum()) == B * 10 * D * FLOAT
+    assert activation_bytes(lambda: perceptron[0](wide[:, :D]).sum()) == B * 10 * D * FLOAT
 
 
 def test_a_graph_that_was_dropped_keeps_nothing(perceptron):
@@ -57,7 +57,7 @@ def test_a_graph_that_was_dropped_keeps_nothing(perceptron):
         perceptron(x).sum()
         return perceptron[0](x).sum()
 
-    assert saved_bytes(step, perceptron.parameters()) == B * D * FLOAT
+    assert activation_bytes(step, perceptron.parameters()) == B * D * FLOAT
 
 
 def test_the_graph_survives_its_measurement(perceptron):
@@ -67,7 +67,7 @@ def test_the_graph_survives_its_measurement(perceptron):
         losses.append(perceptron(x).square().sum())
         return losses[-1]
 
-    saved_bytes(step)
+    activation_bytes(step)
     losses[0].backward()
     counted = perceptron[0].weight.grad.clone()
     perceptron.zero_grad()
@@ -82,14 +82,14 @@ def test_a_linear_probe_by_hand(clip, images, tokens):
     width = 2 * d
     normalised, head, norms = n * d * FLOAT, n * width * FLOAT, n * FLOAT
     step = lambda: model.image_from_taps(taps).sum()  # noqa: E731
-    assert saved_bytes(step, model.parameters()) == normalised
+    assert activation_bytes(step, model.parameters()) == normalised
     scaled = lambda: model.image_from_taps(taps, normalize=True).sum()  # noqa: E731
     # x / max(|x|, eps): x, |x|, and the clamped norm that divides it
-    assert saved_bytes(scaled, model.parameters()) == normalised + head + 2 * norms
+    assert activation_bytes(scaled, model.parameters()) == normalised + head + 2 * norms
 
 
 def test_a_peak_is_remembered_after_its_memory_was_freed():
-    """In a process of its own: a process in which a larger test ran before has a higher peak already."""
+    """In a separate process: one in which a larger test ran before already has a higher peak."""
     script = """
 import torch
 from petl_core.measuring import PeakMemory

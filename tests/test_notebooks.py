@@ -31,7 +31,7 @@ def test_notebook_keeps_to_the_conventions(path):
     first, second = cells[:2]
     assert first.metadata.get("tags") == ["parameters"]
     for line in first.source.splitlines():
-        assert declares_a_parameter(line), f"{line}: one parameter a line, with a type, a literal and a comment"
+        assert declares_a_parameter(line), f"{line}: one parameter per line, with a type, a literal and a comment"
     assert "check_parameters(globals())" in second.source
 
     assert any("assert " in cell.source for cell in cells)

@@ -30,7 +30,7 @@ def test_a_short_run_on_real_images(real_data, tmp_path):
     dataset = default_data.load_or_draw("rsicd", real_data)
     found = search(dataset.test, embed_test_split(run, dataset, real_data, progress=False))
     recall = 100 * np.mean(found.image_ranks <= 10)
-    assert abs(recall - run.metrics["scores"]["strict"]["i2t_r10"]) < 0.5  # half ranks of ties are no hits
+    assert abs(recall - run.metrics["scores"]["strict"]["i2t_r10"]) < 0.5  # half ranks of ties are not hits
 
 
 def test_real_images_prepare_without_duplicates_of_captions(real_data):

@@ -165,7 +165,7 @@ def test_with_own_keys_an_anchor_gets_its_own_gradient_and_its_partner_none(seed
 @settings(deadline=None, max_examples=60)
 @given(seeds, st.floats(0.05, 1))
 def test_an_entry_equal_to_the_partner_balances_it(seed, temperature):
-    """Attraction to the positive and repulsion from its like in the queue cancel: no loss can tell them apart."""
+    """Attraction to the positive and repulsion from its copy in the queue cancel: no loss can distinguish them."""
     batch = replace(pairs_of(1, seed), image_ids=torch.tensor([7]), caption_ids=torch.tensor([7]))
     queue, _ = filled(1, [replace(batch, image_ids=torch.tensor([8]), caption_ids=torch.tensor([8]))])
     anchors = with_gradients(batch)

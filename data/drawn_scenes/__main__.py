@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--test", default=200, type=int, help="test images")
     parser.add_argument("--size", default=64, type=int, help="width and height of an image in pixels")
     parser.add_argument("--seed", default=0, type=int, help="the same seed draws the same scenes")
-    parser.add_argument("--workers", default=argparse.SUPPRESS, type=int, help="processes (default: one a core)")
+    parser.add_argument("--workers", default=argparse.SUPPRESS, type=int, help="processes (default: one per core)")
     options = vars(parser.parse_args(arguments))
     try:
         print(write(options.pop("root"), options.pop("name"), **options))

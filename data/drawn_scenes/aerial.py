@@ -59,7 +59,7 @@ def draw(scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image
     def project(points: np.ndarray) -> np.ndarray:
         return (points - scene.shift) @ rotation.T * scale + pixels / 2
 
-    # The ground, the first area being what everything else lies on.
+    # The ground; everything else lies on the first area.
     brush = Brush(pixels, project, MATERIALS, rng)
     for area in scene.areas:
         brush.ground(area)

@@ -1,4 +1,4 @@
-"""Where the landmark and the things of a group stand: one arrangement for each relation between them."""
+"""Where the landmark and the things of a group are: one arrangement for each relation between them."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ def place_landmark(landmark: Group, group: Group) -> list[Thing]:
 
 
 def place_group(group: Group, bodies: list[Thing], side: float, rng: np.random.Generator) -> np.ndarray:
-    """Where the things of a group stand.
+    """Where the things of a group are.
 
     Args:
         group: what is placed, and its relation to the landmark.
@@ -61,7 +61,7 @@ def place_group(group: Group, bodies: list[Thing], side: float, rng: np.random.G
     return _ARRANGEMENTS[group.relation](group.count, spacing(group.noun), reach, side, rng)
 
 
-# The arrangements below share their arguments: n things, each in a square cell, beside a landmark that reaches (2,)
+# The arrangements below share their arguments: n things, each in a square cell, next to a landmark that reaches (2,)
 # from its centre, on one side of it.
 
 
@@ -76,13 +76,13 @@ def _grid(n: int, columns: int) -> np.ndarray:
 
 
 def _spread(n: int, cell: float, along: float, rng: np.random.Generator) -> np.ndarray:
-    """Even places (n,) along a landmark of half-length along, off centre where there is room."""
+    """Even places (n,) along a landmark of half-length along, off centre if there is room."""
     spare = max(min(along, 0.7) - n * cell / 2, 0)
     return (np.arange(n) - (n - 1) / 2) * cell + rng.uniform(-spare, spare)
 
 
 def _beside(cell: float, reach: np.ndarray) -> float:
-    """Distance from the landmark's axis of the first things beside it."""
+    """Distance from the landmark's axis of the first things next to it."""
     return reach[1] + 0.06 + cell / 2
 
 
@@ -133,7 +133,7 @@ def _on_row(n: int, cell: float, reach: np.ndarray, side: float, rng: np.random.
 
 
 def _on_tracks(group: Group, edge: float, side: float, rng: np.random.Generator) -> np.ndarray:
-    """Trains one track apart, all beside one edge of the station or half of them beside either."""
+    """Trains one track apart, all along one edge of the station or half of them along each."""
     k = np.arange(group.count)
     if group.relation == NEXT:
         track, sides = k, np.full(len(k), side)

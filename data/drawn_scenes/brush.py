@@ -9,7 +9,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageOps
 from .plan import Area
 
 Colour = tuple[int, ...]  # red, green, blue, and perhaps alpha, of 255
-Part = tuple[np.ndarray, float | Colour]  # outline, and the tone of its thing's colour or a colour of its own
+Part = tuple[np.ndarray, float | Colour]  # outline, and the tone of its thing's colour or its own colour
 Box = tuple[float, ...]  # x0, y0, x1, y1
 Materials = dict[str, tuple[Colour, Colour]]  # dark and light colour of each material
 TONES = {"dark": 0.8, "pale": 1.18}  # of a material named "dark ..." or "pale ..."
@@ -60,7 +60,7 @@ class Brush:
 
         Args:
             outlines: canvas points (K, 2) of each part.
-            tones: of each part, the tone of the thing's colour, or a colour of its own.
+            tones: of each part, the tone of the thing's colour, or its own colour.
             colour: of the thing.
 
         Returns:
@@ -127,13 +127,13 @@ class Brush:
             self._crop_rows(area, path)
 
     def _dashes(self, path: np.ndarray, size: tuple[float, float], every: float, fill: Colour) -> None:
-        """Bars across a path (P, 2), one every so often; their size is (along the path, across it)."""
+        """Bars across a path (P, 2) at equal distances; their size is (along the path, across it)."""
         length, width = size
         # Where each bar starts and ends, as points (bars, 2) of the path.
         run = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
         at = np.arange(0, run[-1] - length, every)
         start, end = (np.column_stack([np.interp(a, run, path[:, k]) for k in (0, 1)]) for a in (at, at + length))
-        # Their corners on the canvas, a bar a row.
+        # Their corners on the canvas, one bar per row.
         along = end - start
         normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.hypot(*along.T)[:, None] * width / 2
         bars = np.stack([start + normal, end + normal, end - normal, start - normal], axis=1)  # (bars, 4, 2)

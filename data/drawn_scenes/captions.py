@@ -73,7 +73,7 @@ SENTENCES = {
         ),
     ),
 }  # fmt: skip
-# About what stands apart, and about nothing else.
+# Only about what stands apart.
 TARGET_SENTENCES = {"aerial": "an aerial view of {odd}", "natural": "a photo of {odd}"}
 
 
@@ -119,12 +119,12 @@ def _article(word: str) -> str:
 
 
 def _words(scene: Scene) -> dict[str, str]:
-    """What stands for each field of the sentences."""
+    """The words for each field of the sentences."""
     group, recipe = scene.group, RECIPES[scene.kind]
     landmark = noun_phrase(scene.landmark)
     trees = f"{scene.trees} green trees" if scene.trees else recipe.feature
     surroundings = recipe.feature if scene.trees else scene.ground
-    odd = scene.extra or group  # where nothing stands apart, the group is named again
+    odd = scene.extra or group  # if nothing stands apart, the group is named again
     return {
         "place": recipe.words, "a_place": f"{_article(recipe.words)} {recipe.words}",
         "ground": scene.ground, "landmark": landmark, "group": noun_phrase(group),
@@ -140,7 +140,7 @@ def _words(scene: Scene) -> dict[str, str]:
 
 
 def _with_jargon(caption: str, rng: np.random.Generator) -> str:
-    """A caption with some of its nouns exchanged for the aerial ones."""
+    """A caption with some of its nouns replaced by the aerial ones."""
     for word, other in JARGON.items():
         if rng.random() < 0.4:
             caption = re.sub(rf"\b{word}", other, caption)

@@ -1,4 +1,4 @@
-"""A data set of drawn scenes on disk, laid out as in the PE-RSITR release: what reads those reads these."""
+"""A data set of drawn scenes on disk, in the layout of the PE-RSITR release, so that the same code reads both."""
 
 import contextlib
 import csv
@@ -27,7 +27,7 @@ RENDERERS = {"aerial": aerial.draw, "natural": natural.draw}
 SPLITS = ("train", "test")
 CLASSES = tuple(RECIPES)
 TARGET_CAPTIONS = "target_captions.csv"
-WORTH_A_POOL = 256  # fewer images are drawn sooner than worker processes start
+WORTH_A_POOL = 256  # fewer images are drawn before worker processes have started
 
 Job = tuple[str, int]  # split, and number of an image in it
 
@@ -59,7 +59,7 @@ class Settings:
 
 
 class Drawn(NamedTuple):
-    """What the lists of a data set say of one image."""
+    """What the lists of a data set say about one image."""
 
     filename: str
     captions: list[str]
@@ -81,15 +81,14 @@ def write(
     """Draw a data set under ``root/NAME_precomp``.
 
     The same settings give the same bytes, whatever the number of worker processes. A folder drawn with the same
-    settings is left alone. Work happens in a temporary sibling, renamed when complete.
+    settings is left alone. Files are written to a temporary sibling, which is renamed when complete.
 
     Besides the release's files there are ``targets.csv`` (the box of each small target in pixels of the written image;
-    in the natural domain something may stand before it), ``target_captions.csv`` (see below), ``scene_classes.txt``
+    in the natural domain something may be in front of it), ``target_captions.csv`` (see below), ``scene_classes.txt``
     (file-name prefix, tab, words) and ``scenes.json`` (the settings).
 
-    ``target_captions.csv`` has, for each test image in which one or two small things stand apart, a caption that speaks
-    of these alone, with their noun, colour and count. A folder that was drawn before there were such captions gets
-    them.
+    ``target_captions.csv`` has, for each test image in which one or two small things stand apart, a caption about these
+    alone, with their noun, colour and count. A folder drawn before there were such captions gets them.
 
     Args:
         root: folder of data sets.
@@ -99,15 +98,15 @@ def write(
         test: test images.
         size: width and height of an image in pixels.
         seed: the same seed draws the same scenes.
-        workers: processes, by default one a core. They are spawned: a script that asks for more than one keeps its own
-            work under ``if __name__ == "__main__":``.
+        workers: processes, by default one per core. They are spawned: a script that uses more than one must keep its
+            own code under ``if __name__ == "__main__":``.
         progress: show a bar.
 
     Returns:
         The folder of the data set.
 
     Raises:
-        ValueError: an unknown domain, a count or size below 1, or a folder there that other settings drew.
+        ValueError: an unknown domain, a count or size below 1, or a folder that was drawn with other settings.
     """
     settings = Settings(domain, train, test, size, seed)
     folder = Path(root) / f"{name}_precomp"
@@ -147,13 +146,13 @@ def _check_same(folder: Path, settings: Settings) -> Path:
             "delete that folder, or choose another name or root"
         )
     if not (folder / TARGET_CAPTIONS).exists():
-        with contextlib.suppress(OSError):  # where nothing may be written, the data set serves without them
+        with contextlib.suppress(OSError):  # in a read-only folder, the data set works without them
             _write_target_captions(folder, settings)
     return folder
 
 
 def _draw_images(folder: Path, name: str, settings: Settings, workers: int, progress: bool) -> dict[str, list[Drawn]]:
-    """Draw all images; what the lists say of them, by split."""
+    """Draw all images; returns what the lists say about them, by split."""
     images = folder / f"{name}_images"
     images.mkdir()
     jobs = [(split, index) for split in SPLITS for index in range(getattr(settings, split))]
@@ -189,8 +188,8 @@ def _filename(scene: Scene, split: str, index: int, settings: Settings) -> str:
 
 
 def _write_lists(folder: Path, drawn: dict[str, list[Drawn]], settings: Settings) -> None:
-    """Write all that is not an image."""
-    # The release's own files: in test, a file name stands once for each of its captions.
+    """Write everything but the images."""
+    # The release's own files: in test, a file name is listed once for each of its captions.
     for split, images in drawn.items():
         repeats = 5 if split == "test" else 1
         _write_lines(folder / f"{split}_caps.txt", (caption for image in images for caption in image.captions))
@@ -204,7 +203,7 @@ def _write_lists(folder: Path, drawn: dict[str, list[Drawn]], settings: Settings
 
 
 def _write_target_captions(folder: Path, settings: Settings) -> None:
-    """Write captions of what stands apart in the test images, whole or not at all: others may be reading the folder."""
+    """Write captions of what stands apart in the test images, atomically: others may be reading the folder."""
     rows = []
     for index in range(settings.test):
         scene, _, _ = sketch(index, "test", settings.domain, settings.seed)
@@ -220,7 +219,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def _write_table(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Write a CSV file, whole or not at all."""
+    """Write a CSV file, atomically."""
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         draft = Path(folder) / path.name
         with open(draft, "w", newline="", encoding="utf-8") as file:

@@ -62,7 +62,7 @@ def draw(scene: Scene, size: int, rng: np.random.Generator) -> tuple[Image.Image
         rng: draws textures, the sky, and which way things face.
 
     Returns:
-        The picture, and each target with its box in pixels of that picture. Something may stand before a target.
+        The picture, and each target with its box in pixels of that picture. Something may be in front of a target.
     """
     # The camera.
     pixels = size * SAMPLES

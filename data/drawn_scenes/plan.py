@@ -1,4 +1,4 @@
-"""A plan: the areas and things of a scene before anyone draws it, and the facts its captions may state.
+"""A plan: the areas and things of a scene before it is drawn, and the facts its captions may state.
 
 The landmark is at the origin; lengths are in half-widths of the image. Both renderers draw the same plan, so what is
 true of the plan is true of both pictures. Relations (next to, around, between, on both sides of, in a row) do not
@@ -16,7 +16,7 @@ from .geometry import band
 NEXT, ROW, AROUND, BOTH = "next to", "in a row next to", "around", "on both sides of"
 BETWEEN, ON, ON_ROW, FAR = "between", "on", "in a row on", "far from"
 
-MANY = 7  # as many or more are "many" in captions; six is never drawn, being hard to tell from either
+MANY = 7  # this many or more are "many" in captions; six, which is hard to tell from five and seven, is never drawn
 COUNTS = (1, 2, 3, 4, 5, MANY, MANY + 1)  # how many things a group may have
 LEAST = {NEXT: 1, ROW: 3, AROUND: 4, BOTH: 2, BETWEEN: 1, ON: 1, ON_ROW: 3}  # the smallest group that shows a relation
 
@@ -102,7 +102,7 @@ class Recipe:
     """What a class of scene is made of."""
 
     words: str  # the class in words
-    feature: str  # what every such scene shows besides
+    feature: str  # what every such scene also shows
     grounds: tuple[str, ...]  # materials to choose from
     landmark: str  # noun
     colours: tuple[str, ...]  # of the landmark

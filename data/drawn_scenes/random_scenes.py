@@ -1,4 +1,4 @@
-"""Random scenes: choose the facts, place the things, then whatever else fills the ground."""
+"""Random scenes: choose the facts, place the things, then fill the rest of the ground."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -38,7 +38,7 @@ def random_scene(kind: str, rng: np.random.Generator) -> Scene:
     site = Site(rng, ground, landmark, float(rng.choice([-1, 1])))
     site.patch(ground, box(-3, -3, 3, 3), [(-3, 0), (3, 0)])
 
-    # The landmark, the group beside it, and the roads, water or fields about them.
+    # The landmark, the group next to it, and the roads, water or fields around them.
     bodies = place_landmark(landmark, group)
     site.things += bodies
     site.things += [
@@ -47,7 +47,7 @@ def random_scene(kind: str, rng: np.random.Generator) -> Scene:
     ]
     recipe.lay(site)
 
-    # What else stands there.
+    # Everything else.
     extra = _add_extra(site, recipe, group, bodies)
     clutter = CLUTTER[kind](site) if kind in CLUTTER else None
     trees = _add_trees(site, recipe)
@@ -96,7 +96,7 @@ def _is_on_water(site: Site, points: np.ndarray) -> np.ndarray:
 
 
 def _add_extra(site: Site, recipe: Recipe, group: Group, bodies: list[Thing]) -> Group | None:
-    """One or two more things, next to the landmark or far from it; None where there is no room."""
+    """One or two more things, next to the landmark or far from it; None if there is no room."""
     # What they are: not to be mistaken for the group.
     rng = site.rng
     noun, count = _pick(rng, recipe.extras), int(rng.integers(1, 3))
@@ -104,7 +104,7 @@ def _add_extra(site: Site, recipe: Recipe, group: Group, bodies: list[Thing]) ->
     radius = max(SIZES[noun]) / 2
     relation = NEXT if rng.random() < 0.35 else FAR
 
-    # Places where the relation holds, on free ground that carries them.
+    # Places where the relation holds, on free ground of the right kind.
     points = rng.uniform(-0.85, 0.85, (160, 2))
     gap = distance(points, bodies)
     keep = (gap > 0.6) if relation == FAR else (gap > radius) & (gap < radius + 0.12)
@@ -138,7 +138,7 @@ def _add_houses(site: Site) -> Group:
 
 
 def _add_parked(site: Site) -> Group | None:
-    """Grey cars in the bays of the lot: busy background, grey being no target's colour."""
+    """Grey cars in the bays of the lot: busy background, since no target is grey."""
     rng = site.rng
     paths = [area.path for area in site.areas if "lot" in area.material and area.path is not None]
     bays = [(x, path[0, 1]) for path in paths for x in np.arange(-1.13, 1.2, 0.125)]

@@ -1,4 +1,4 @@
-"""PETL methods: one family a file, one line each in ``METHODS``.
+"""PETL methods: one family per file, and one line per method in ``METHODS``.
 
     model = attach(backbone.load("ViT-B-32-quickgelu", "openai"), "mrs", bottleneck=64)
     model.encode_image(images, normalize=True)
@@ -74,21 +74,26 @@ def attach(backbone: Backbone, method: str, *, train_logit_scale: bool = False, 
     """Freeze a backbone and attach a method to it.
 
     Args:
-        backbone: a CLIP with a text tower of its own (``force_custom_text=True``), as :func:`petl_core.backbone.load`
-            gives it; its ``clip`` is changed in place, and the model stays on its device.
+        backbone: a CLIP with a separate text tower (``force_custom_text=True``), as returned by
+            :func:`petl_core.backbone.load`; its ``clip`` is changed in place, and the model stays on its device.
         method: a key of ``METHODS``.
         train_logit_scale: also train the temperature.
         options: fields of the method's ``Options``.
 
     Raises:
-        ConfigError: an unknown method, an unknown or ill-typed option, or a backbone that the method cannot adapt.
+        ConfigError: an unknown method, an unknown option or one of the wrong type, or a backbone that the method
+            cannot adapt.
     """
     chosen = check_method(method, options)
-    model = AdaptedCLIP(backbone, method, METHODS[method], chosen)
+    try:
+        model = AdaptedCLIP(backbone, method, METHODS[method], chosen)
+    except ConfigError as error:
+        raise ConfigError(f"method {method}: {error}") from error
     model.clip.logit_scale.requires_grad_(train_logit_scale)
     not_float32 = [name for name, parameter in model.trainable().items() if parameter.dtype != torch.float32]
     if not_float32:
-        raise ConfigError(f"{method} trains the backbone's own weights ({not_float32[0]}, ...): use precision fp32")
+        problem = f"trains the backbone's own weights ({not_float32[0]}, ...), so it needs precision fp32"
+        raise ConfigError(f"method {method}: {problem}")
     return model
 
 
@@ -96,7 +101,7 @@ def check_method(method: str, options: dict) -> Any:
     """An instance of the method's ``Options``, with defaults for what ``options`` leaves out.
 
     Raises:
-        ConfigError: an unknown method, or an unknown or ill-typed option.
+        ConfigError: an unknown method, or an option that is unknown, of the wrong type or out of range.
     """
     if method not in METHODS:
         raise ConfigError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
@@ -107,7 +112,7 @@ def load(backbone: Backbone, path: str | Path) -> AdaptedCLIP:
     """Attach a saved adapter to the backbone it was trained on.
 
     Raises:
-        ConfigError: a broken file, or one that belongs to another backbone.
+        ConfigError: the file is broken, or belongs to another backbone.
     """
     saved = SavedAdapter.read(Path(path))
     found = fingerprint(backbone.clip)

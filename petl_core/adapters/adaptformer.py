@@ -15,7 +15,7 @@ SITES = ("residual_mlp",)
 
 @dataclass(frozen=True)
 class AdaptFormerOptions:
-    """As released; ``shared=False`` gives every layer an instance of its own, as in the paper."""
+    """As released; ``shared=False`` gives every layer its own instance, as in the paper."""
 
     bottleneck: int = 64
     scale: float = 0.1
@@ -28,11 +28,11 @@ class AdaptFormerOptions:
 
 
 class AdaptFormer(Method):
-    """A scaled bottleneck beside the MLP; 165,248 parameters on ViT-B/32::
+    """A scaled bottleneck parallel to the MLP; 165,248 parameters on ViT-B/32::
 
         x = x + mlp(ln_2(x)) + scale * up(dropout(relu(down(x))))
 
-    One instance a tower serves every layer. Its input is the residual stream after attention, without
+    One instance per tower serves every layer. Its input is the residual stream after attention, without
     LayerNorm, as in the released code. The paper adapts vision only.
     """
 

@@ -32,7 +32,7 @@ class Method(nn.Module):
 
     Attributes:
         title: its name in tables and figures.
-        parameter_count: how many it trains on ViT-B/32 with default options; None where no count is fixed.
+        parameter_count: how many it trains on ViT-B/32 with default options; None if the count is not fixed.
         Options: a dataclass of its options, each with a default.
     """
 
@@ -59,25 +59,25 @@ class Method(nn.Module):
         """
         raise ConfigError(
             f"{self.title} computes what open_clip's towers have no weights for, so it does not fold into them; "
-            "export the adapter beside its backbone instead (hub)"
+            "export the adapter alone instead (hub)"
         )
 
 
 class SideMethod(Method):
-    """A method through which nothing flows back into the frozen towers: heads and side networks.
+    """A method without gradients into the frozen towers: heads and side networks.
 
-    What it reads of them, its taps, is one tensor with a row a sample, made without a graph. It may therefore come from
-    a cache (:mod:`petl_core.training.inputs`); of a method inside the towers no feature can be kept.
+    What it reads from them, its taps, is one tensor with one row per sample, computed without a graph, so it can come
+    from a cache (:mod:`petl_core.training.inputs`). A method inside the towers has no features that could be cached.
 
-    Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. Here they are the embeddings, and they
-    are left as they are; a subclass overrides what differs.
+    Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. By default they are the embeddings,
+    unchanged; a subclass overrides what differs.
     """
 
     tap_dropout = 0.0  # above zero within a second view, see second_view
 
     @property
     def tap_specs(self) -> dict[str, str]:
-        """What is tapped of each tower, in words; methods with equal words share a cache."""
+        """What is tapped from each tower, in words; methods with equal words share a cache."""
         return {"image": "embedding", "text": "embedding"}
 
     def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
@@ -115,13 +115,13 @@ class AdaptedCLIP(nn.Module):
     """A frozen backbone with one method attached, behind open_clip's own interface.
 
     Attributes:
-        backbone: whose ``clip`` is changed in place and belongs to this model from now on.
-        clip: the backbone's, as a submodule.
+        backbone: its ``clip`` is changed in place and belongs to this model from now on.
+        clip: the backbone's ``clip``, as a submodule.
         name: the method's key in ``METHODS``.
         method: what it adds, a :class:`Method`.
-        options: an instance of the method's ``Options``, as :func:`fill_options` gives it.
-        backbone_fingerprint: of the backbone as it was before anything was trained.
-        backbone_architecture: what its weights do not tell.
+        options: an instance of the method's ``Options``, as returned by :func:`fill_options`.
+        backbone_fingerprint: digest of the backbone's weights before anything was trained.
+        backbone_architecture: digest of what its weights do not determine.
     """
 
     def __init__(self, backbone: Backbone, name: str, method: type[Method], options: Any):
@@ -137,7 +137,7 @@ class AdaptedCLIP(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the backbone is, and with it the method."""
+        """The device of backbone and method."""
         return next(self.clip.parameters()).device
 
     def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
@@ -183,7 +183,7 @@ class AdaptedCLIP(nn.Module):
         return sum(p.numel() for name, p in self.trainable().items() if name != "clip.logit_scale")
 
     def save(self, path: str | Path) -> Path:
-        """Write what the method trains as safetensors, with what it takes to attach it again as metadata."""
+        """Write what the method trains as safetensors, with what is needed to attach it again as metadata."""
         return SavedAdapter(
             method=self.name,
             options=dataclasses.asdict(self.options),
@@ -198,10 +198,10 @@ class AdaptedCLIP(nn.Module):
 def second_view(model: AdaptedCLIP, probability: float) -> Iterator[None]:
     """Within this context ``model`` sees a second view of its inputs, for HMMC (:mod:`petl_core.losses`).
 
-    For a method inside the towers that is PE-RSITR's: elements of the token embeddings are dropped before block 1, and
-    all that follows changes with them. A side method may train from cached taps, out of which the towers' tokens cannot
-    be drawn again; so that it trains alike with and without a cache, elements of its taps are dropped instead, always:
-    of the tapped tokens and of the frozen embedding, which would otherwise stand unchanged in both views. That is ours.
+    For a method inside the towers this is PE-RSITR's view: elements of the token embeddings are dropped before block 1.
+    A side method may train from cached taps, which can no longer be changed that way. So that it trains the same with
+    and without a cache, elements of its taps are always dropped instead: of the tapped tokens, and of the frozen
+    embedding, which would otherwise be the same in both views. This rule is ours.
     """
     if not isinstance(model.method, SideMethod):
         with token_dropout(model.clip, probability):
@@ -218,7 +218,7 @@ def fill_options(name: str, method: type[Method], options: dict) -> Any:
     """An instance of the method's ``Options``, with defaults for what ``options`` leaves out.
 
     Raises:
-        ConfigError: an unknown or ill-typed option, or one out of range.
+        ConfigError: an option that is unknown, of the wrong type or out of range.
     """
     declared = {f.name: f.type for f in dataclasses.fields(method.Options)}
     checked = check_types(options, declared, f"options of {name}")

@@ -1,10 +1,12 @@
-"""The pieces of which bottleneck adapters and side networks are made."""
+"""Building blocks of bottleneck adapters and side networks."""
 
 import math
 from collections.abc import Callable
 
 import torch
 from torch import nn
+
+from petl_core.validation import ConfigError
 
 
 def down_projection(inputs: int, outputs: int) -> nn.Linear:
@@ -43,3 +45,28 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # (B, N, width) -> (B, N, width)
         return self.scale * self.up(self.dropout(self.activation(self.down(x))))
+
+
+class PartlySharedBottleneck(nn.Module):
+    """Projections of both modalities, which write their last ``share`` dimensions through one up-projection.
+
+    Args:
+        widths: d_m of each modality m.
+        bottleneck: width between the projections.
+        share: output dimensions of the common up-projection.
+
+    Raises:
+        ConfigError: ``share`` is not below every width.
+    """
+
+    def __init__(self, widths: dict[str, int], bottleneck: int, share: int):
+        super().__init__()
+        narrowest = min(widths.values())
+        if share >= narrowest:
+            raise ConfigError(f"share {share} must be below the narrowest tower's width, {narrowest}")
+        self.down = nn.ModuleDict({m: down_projection(d, bottleneck) for m, d in widths.items()})
+        self.up = nn.ModuleDict({m: up_projection(bottleneck, d - share) for m, d in widths.items()})
+        self.up_shared = up_projection(bottleneck, share)
+
+    def project_up(self, h: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, bottleneck) -> (B, N, d_m)
+        return torch.cat([self.up[modality](h), self.up_shared(h)], dim=-1)

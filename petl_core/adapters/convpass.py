@@ -16,7 +16,7 @@ SITES = ("parallel_attention", "parallel_mlp")
 
 @dataclass(frozen=True)
 class ConvpassOptions:
-    """``shared=False`` gives every layer two instances, beside attention and beside the MLP, as in the paper.
+    """``shared=False`` gives every layer two instances, parallel to attention and to the MLP, as in the paper.
 
     The paper picks ``scale`` for each data set (VTAB-1k: 0.01 to 100); 1 is the released code's default.
     """
@@ -35,7 +35,7 @@ class ConvolutionalBypass(nn.Module):
     """On a grid of H x W patches, with a = QuickGELU::
 
         h = a(down(x))                                    # (B, 1 + HW, bottleneck)
-        h = a(conv(h))                                    # 3x3 on the grid; CLS alone, as an image of 1x1
+        h = a(conv(h))                                    # 3x3 on the grid; CLS separately, as a 1x1 image
         y = scale * up(dropout(h))                        # (B, 1 + HW, width)
 
     ``conv`` starts as the identity, ``up`` at zero: starts at y = 0.
@@ -64,7 +64,7 @@ class ConvolutionalBypass(nn.Module):
 
 
 class Convpass(Method):
-    """A convolutional bypass beside attention and beside the MLP; 136,064 parameters on ViT-B/32::
+    """A convolutional bypass parallel to attention and to the MLP; 136,064 parameters on ViT-B/32::
 
         x = x + attn(ln_1(x)) + bypass(ln_1(x))
         x = x + mlp(ln_2(x))  + bypass(ln_2(x))

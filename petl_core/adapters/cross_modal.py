@@ -7,10 +7,9 @@ from torch import nn
 from torch.nn.functional import gelu
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.bottleneck import down_projection, up_projection
+from petl_core.adapters.bottleneck import PartlySharedBottleneck
 from petl_core.adapters.sites import adapter_widths, install
 from petl_core.adapters.towers import towers
-from petl_core.validation import ConfigError
 
 SITES = ("serial_attention", "serial_mlp")
 
@@ -31,7 +30,7 @@ class CrossModalOptions:
             raise ValueError("bottleneck and share must be at least 1")
 
 
-class CrossModalBottleneck(nn.Module):
+class CrossModalBottleneck(PartlySharedBottleneck):
     """For modality m of width d_m::
 
         h = gelu(down_m(x))                                    # (B, N, bottleneck)
@@ -41,17 +40,10 @@ class CrossModalBottleneck(nn.Module):
     """
 
     def __init__(self, widths: dict[str, int], options: CrossModalOptions):
-        super().__init__()
-        r, share = options.bottleneck, options.share
-        if share >= min(widths.values()):
-            raise ConfigError(f"share {share} must be below the width of a tower ({min(widths.values())})")
-        self.down = nn.ModuleDict({m: down_projection(d, r) for m, d in widths.items()})
-        self.up = nn.ModuleDict({m: up_projection(r, d - share) for m, d in widths.items()})
-        self.up_shared = up_projection(r, share)
+        super().__init__(widths, options.bottleneck, options.share)
 
     def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
-        h = gelu(self.down[modality](x))
-        return x + torch.cat([self.up[modality](h), self.up_shared(h)], dim=-1)
+        return x + self.project_up(gelu(self.down[modality](x)), modality)
 
 
 class CrossModalAdapter(Method):
@@ -60,8 +52,8 @@ class CrossModalAdapter(Method):
         x = x + adapter(attn(ln_1(x)))
         x = x + adapter(mlp(ln_2(x)))
 
-    One instance serves both places of every layer. Published is 0.16M; ``share=64`` gives 161,088.
-    The released code starts from normal weights of deviation 0.01; here the up-projections start at zero.
+    One instance serves both places of every layer. The published count is 0.16M; ``share=64`` gives 161,088.
+    The released code starts from normal weights of standard deviation 0.01; here the up-projections start at zero.
     """
 
     title = "Cross-Modal Adapter"

@@ -1,13 +1,13 @@
 """Focus-Adapter: a reconstruction of the side branch of CMER (Zhang et al., arXiv 2501.10638v1).
 
 What its abstract and summaries of it say: a side branch, which saves training memory; in it a focus layer, a
-region-focused attention that keeps background pixels from drowning small targets; a ViT of CLIP and BERT as towers; a
+region-focused attention that keeps background pixels from drowning small targets; CLIP's ViT and BERT as towers; a
 loss L = L_batch + L_queue with two queues of recycled negatives (:mod:`petl_core.recycling`); and, in training, 49 %
-less memory and 1.4 times the throughput of recent methods. Its formulas we have not seen; no code was released.
+less memory and 1.4 times the throughput of recent methods. We have not seen its formulas; no code was released.
 
-So all the rest is ours: the taps and their gates (after LST), one focus layer a tap, single-headed attention
-from the pooled token, the rule for w, the MLP, the projection added to the frozen embedding, and a text branch that
-attends without suppressing.
+So the rest is ours: the taps and their gates (after LST), one focus layer per tap, single-headed attention from the
+pooled token, the rule for w, the MLP, the projection added to the frozen embedding, and a text branch that attends
+without suppressing.
 """
 
 import math
@@ -31,10 +31,10 @@ ATTENTIONS = ("focus", "unsuppressed", "uniform", "none")
 
 @dataclass(frozen=True)
 class FocusOptions:
-    """``attention`` is the image branch's; each but the first is a control, with one thing less than the one before it:
+    """``attention`` is the image branch's; all but the first are controls, each with one part less than the one above:
 
-    focus          attention, and patches that are attended to below average stand back
-    unsuppressed   attention, and every patch passes
+    focus          attention, and patches attended to below average are suppressed
+    unsuppressed   attention, without suppression
     uniform        the mean over patches, without query and key
     none           no patch is read: a branch on CLS alone
 
@@ -54,12 +54,12 @@ class FocusOptions:
 
 
 class FocusLayer(nn.Module):
-    """Attention from one query token to N keys, which then stand back where they are attended to below average::
+    """Attention from one query token to N keys, followed by suppression of keys attended to below average::
 
         a = softmax_i(s_query Q (s_i K)^T / sqrt(r))        # (B, N); 1 / N if uniform
         w_i = min(1, N a_i)                                 # 1 throughout without focus
         s_i = w_i s_i
-        s_query = s_query + V sum_i a_i s_i                 # but for attention "none"
+        s_query = s_query + V sum_i a_i s_i                 # except with attention "none"
         s = s + MLP(s)                                      # r -> 2 r -> r, GELU
 
     Q, K and V are r x r without bias.
@@ -88,7 +88,7 @@ class FocusLayer(nn.Module):
         return s + self.narrow(gelu(self.widen(s))), w
 
     def _attend(self, s: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """The attention a, (B, N'), which is 0 beside the keys."""
+        """The attention a, (B, N'), which is 0 for all but the keys."""
         if self.attention == "uniform":
             return keys / keys.sum(dim=1, keepdim=True)
         query = self.query(at_query.unsqueeze(1) @ s)  # (B, 1, r)
@@ -105,15 +105,15 @@ class SideBranch(nn.Module):
         s = focus_l(s)
         y = x + up(s_query)                                    # (B, d'), up starts at zero
 
-    x is the frozen embedding. LN has no weights of its own: those of P_l would absorb them, and without them the
-    backward pass keeps one tensor of the backbone's width a tap, not two.
+    x is the frozen embedding. LN has no weights: P_l would absorb them, and without them the backward pass keeps one
+    tensor of the backbone's width per tap, not two.
     """
 
     def __init__(self, taps: TowerTaps, reduction: int, attention: str):
         super().__init__()
         r = taps.width // reduction
         if r < 1:
-            raise ConfigError(f"focus: reduction {reduction} leaves nothing of a tower of width {taps.width}")
+            raise ConfigError(f"reduction {reduction} leaves nothing of a tower of width {taps.width}")
         self.taps = taps
         self.downs = nn.ModuleList(down_projection(taps.width, r) for _ in taps.layers)
         self.gates = nn.Parameter(torch.zeros(len(taps.layers)))
@@ -135,15 +135,15 @@ class SideBranch(nn.Module):
 
 
 class FocusAdapter(SideMethod):
-    """A side branch with focus on the image tower, and one without on the text tower; see the module's first lines.
+    """A side branch with focus on the image tower, and one without on the text tower; see the module's docstring.
 
     1,284,876 parameters on ViT-B/32, 0.85 % of the backbone. With L(i, o) = i o + o and r = d / 8, the branch of a
     tower of width d has, for each of 6 taps, L(d, r) + 3 r r + L(r, 2 r) + L(2 r, r) and a gate, and L(r, 512) up:
     881,414 visual and 403,462 textual; uniform attention has 2 r r less for each tap of the image, none 3 r r less.
     Starts at zero-shot CLIP.
 
-    Queries are CLS of an image and of a Hugging Face caption, EOT of another; keys are the patches, or the caption's
-    other tokens. The towers run without a graph and none of their activations is kept.
+    The query is CLS for images and for captions of a Hugging Face tower, EOT for other captions; keys are the patches,
+    or the caption's other tokens. The towers run without a graph, and none of their activations is kept.
     """
 
     title = "Focus-Adapter"
@@ -153,7 +153,7 @@ class FocusAdapter(SideMethod):
     def __init__(self, clip: nn.Module, options: FocusOptions):
         super().__init__(clip, options)
         if not isinstance(clip.visual, VisionTransformer):
-            raise ConfigError(f"focus: needs a vision transformer of open_clip's own, not {type(clip.visual).__name__}")
+            raise ConfigError(f"needs open_clip's VisionTransformer as image tower, not {type(clip.visual).__name__}")
         self.image = SideBranch(_evenly_spaced_taps(clip.visual, options.taps), options.reduction, options.attention)
         self.text = None
         if options.text:
@@ -191,10 +191,10 @@ class FocusAdapter(SideMethod):
 
 @torch.no_grad()
 def focus_maps(model: AdaptedCLIP, images: torch.Tensor) -> torch.Tensor:
-    """How far each patch passes each focus layer: (B, 3, H, W) -> w in 0..1, (B, layers, grid height, grid width).
+    """How much of each patch passes each focus layer: (B, 3, H, W) -> w in 0..1, (B, layers, grid height, grid width).
 
     Raises:
-        ConfigError: the model has another method than this one.
+        ConfigError: the model's method is not this one.
     """
     if not isinstance(model.method, FocusAdapter):
         raise ConfigError(f"focus maps need the method 'focus', not {model.name!r}")
@@ -211,16 +211,18 @@ def query_and_keys(
     places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     pooled = text_global_pool(places, tokens, pool_type, eos_id)  # (B,)
     at_query = one_hot(pooled, tokens.shape[1])
-    return at_query.float(), (tokens != pad_id) & (at_query == 0)
+    # CLIP's padding is also its token of an exclamation mark: only what follows the last other token is padding.
+    lengths = ((tokens != pad_id) * (places + 1)).amax(dim=1, keepdim=True)
+    return at_query.float(), (places < lengths) & (at_query == 0)
 
 
 def _pooling(tower: nn.Module) -> dict:
-    """What :func:`query_and_keys` has to know of a text tower."""
+    """What :func:`query_and_keys` needs to know about a text tower."""
     if isinstance(tower, HFTextEncoder):
         return {"pool_type": "first", "eos_id": None, "pad_id": tower.config.pad_token_id}
     if isinstance(tower, TextTransformer) and tower.cls_emb is None and tower.pool_type != "none":
         return {"pool_type": tower.pool_type, "eos_id": tower.eos_id, "pad_id": tower.pad_id}
-    raise ConfigError(f"focus: this {type(tower).__name__} does not pool one of its caption's tokens; use text=False")
+    raise ConfigError(f"this {type(tower).__name__} does not pool one of its caption's tokens; use text=False")
 
 
 def _evenly_spaced_taps(tower: nn.Module, count: int) -> TowerTaps:

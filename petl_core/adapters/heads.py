@@ -72,10 +72,10 @@ class CLIPAdapter(SideMethod):
 
         y_m = ratio * relu(U_m relu(D_m x_m)) + (1 - ratio) * x_m    # (B, d) -> (B, d / reduction) -> (B, d)
 
-    524,288 parameters on ViT-B/32, as in PE-RSITR's tables, which leave the layout open. The same count have one tower
-    adapted at reduction 1, and the released code (gaopengcuhk/CLIP-Adapter) as it stands, with reduction 4 on the image
-    embedding alone, which is 1,024 wide in its ResNet-50: 2 x 1,024 x 256. Two towers are our choice, for retrieval
-    ranks both ways.
+    524,288 parameters on ViT-B/32, as in PE-RSITR's tables, which leave the layout open. One tower adapted at reduction
+    1 has the same count, and so has the released code (gaopengcuhk/CLIP-Adapter), with reduction 4 on the image
+    embedding alone, which is 1,024 wide in its ResNet-50: 2 x 1,024 x 256. Two towers are our choice, since retrieval
+    ranks in both directions.
 
     Starts near zero-shot CLIP, not at it: D and U are random.
     """

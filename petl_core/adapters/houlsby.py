@@ -16,7 +16,7 @@ SITES = ("serial_attention", "serial_mlp")
 
 @dataclass(frozen=True)
 class HoulsbyOptions:
-    """``shared=False`` gives every layer two, after attention and after the MLP, as in the paper."""
+    """``shared=False`` gives every layer two instances, after attention and after the MLP, as in the paper."""
 
     bottleneck: int = 64
     shared: bool = True
@@ -42,10 +42,10 @@ class HoulsbyAdapter(Method):
         x = x + adapter(attn(ln_1(x)))
         x = x + adapter(mlp(ln_2(x)))
 
-    One instance a tower serves both places of every layer. PE-RSITR's tables give the count alone, and one instance
-    that served a single place, after attention or after the MLP, would have the same: two places are our choice, as in
-    the paper. The paper starts near the identity (normal weights of standard deviation 0.01); here the up-projection
-    starts at zero, so it starts at the identity.
+    One instance per tower serves both places of every layer. PE-RSITR's tables give only the count, and one instance
+    in a single place, after attention or after the MLP, would have the same: two places are our choice, as in the
+    paper. The paper starts near the identity (normal weights of standard deviation 0.01); here the up-projection starts
+    at zero, and so exactly at the identity.
     """
 
     title = "Adapter"

@@ -48,8 +48,8 @@ class LowRank(nn.Module):
 class LoRA(Method):
     """Low-rank changes of the query and value projections of every block of both towers.
 
-    245,760 parameters on ViT-B/32. Starts at zero-shot CLIP. A and B stay float32; beside a bfloat16 backbone
-    the changed weight is rounded to bfloat16, as the activations are.
+    245,760 parameters on ViT-B/32. Starts at zero-shot CLIP. A and B stay float32; with a bfloat16 backbone
+    the changed weight is rounded to bfloat16, like the activations.
     """
 
     title = "LoRA"

@@ -46,7 +46,7 @@ class SideNetwork(nn.Module):
         r = d // reduction
         heads = frozen[0].attn.num_heads
         if r < 1 or r % heads:
-            raise ConfigError(f"reduction {reduction} leaves {r} dimensions of {d} to {heads} heads")
+            raise ConfigError(f"reduction {reduction} leaves {r} of {d} dimensions, which {heads} heads cannot share")
         mlp = frozen[0].mlp
         ratio, activation = mlp.c_fc.out_features / d, type(mlp.gelu)
         self.causal = getattr(tower, "attn_mask", None) is not None
@@ -71,9 +71,9 @@ class SideNetwork(nn.Module):
 class LST(SideMethod):
     """A side network for each frozen tower, which it only reads; 3,411,704 parameters on ViT-B/32.
 
-    Embedding = frozen embedding + up(s at CLS or EOT). The paper and its code (ylsung/Ladder-Side-Tuning) put up(s) in
-    the place of the backbone's output, and start from weights that were pruned out of the backbone. Ours starts at
-    random and would have to learn retrieval anew, so up(s) is added, and training starts at zero-shot CLIP.
+    Embedding = frozen embedding + up(s at CLS or EOT). The paper and its code (ylsung/Ladder-Side-Tuning) replace the
+    backbone's output by up(s), and start from weights pruned out of the backbone. Ours starts at random and would have
+    to learn retrieval from scratch, so up(s) is added, and training starts at zero-shot CLIP.
 
     The towers run without a graph: of their activations only the tapped tokens, which the ladders read, are kept for
     the backward pass.
@@ -119,6 +119,6 @@ class LST(SideMethod):
 
 
 def _every_state(tower: nn.Module) -> TowerTaps:
-    """What enters the tower's first block and what leaves each."""
+    """The input of the tower's first block and the output of every block."""
     layers = tuple(range(len(residual_blocks(tower))))
     return TowerTaps(layers, width_of(tower), tower.output_dim, block_input=True)

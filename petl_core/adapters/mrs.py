@@ -6,17 +6,16 @@ import torch
 from torch import nn
 
 from petl_core.adapters.base import Method
-from petl_core.adapters.bottleneck import down_projection, up_projection
+from petl_core.adapters.bottleneck import PartlySharedBottleneck
 from petl_core.adapters.sites import adapter_widths, install
 from petl_core.adapters.towers import towers
-from petl_core.validation import ConfigError
 
 SITES = ("residual_mlp",)
 
 
 @dataclass(frozen=True)
 class MRSOptions:
-    """Sizes as released; ``shared=False`` gives every layer an instance of its own."""
+    """Sizes as released; ``shared=False`` gives every layer its own instance."""
 
     bottleneck: int = 64
     share: int = 64  # output dimensions that both modalities write through one up-projection
@@ -28,7 +27,7 @@ class MRSOptions:
             raise ValueError("bottleneck and share must be at least 1, dropout in [0, 1)")
 
 
-class MRSBottleneck(nn.Module):
+class MRSBottleneck(PartlySharedBottleneck):
     """For modality m of width d_m::
 
         h = dropout(relu(down_m(x)))                      # (B, N, bottleneck)
@@ -38,22 +37,16 @@ class MRSBottleneck(nn.Module):
     """
 
     def __init__(self, widths: dict[str, int], options: MRSOptions):
-        super().__init__()
-        r, share = options.bottleneck, options.share
-        if share >= min(widths.values()):
-            raise ConfigError(f"mrs: share {share} must be below the narrowest tower's width, {min(widths.values())}")
-        self.down = nn.ModuleDict({m: down_projection(d, r) for m, d in widths.items()})
-        self.up = nn.ModuleDict({m: up_projection(r, d - share) for m, d in widths.items()})
-        self.up_shared = up_projection(r, share)
+        super().__init__(widths, options.bottleneck, options.share)
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
         h = self.dropout(torch.relu(self.down[modality](x)))
-        return torch.cat([self.up[modality](h), self.up_shared(h)], dim=-1)
+        return self.project_up(h, modality)
 
 
 class MRSAdapter(Method):
-    """One bottleneck beside the MLP of every block of both towers; 161,088 parameters on ViT-B/32.
+    """One bottleneck parallel to the MLP of every block of both towers; 161,088 parameters on ViT-B/32.
 
     Its input is the residual stream after attention, without LayerNorm.
     """

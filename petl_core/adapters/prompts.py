@@ -1,6 +1,6 @@
 """Learned tokens in a frozen tower: CoOp (text), VPT (image), VL-Prompt (both).
 
-They enter at the residual blocks, after the token dropout of a second view, which spares them.
+They enter at the residual blocks, after the token dropout of a second view, which therefore leaves them unchanged.
 """
 
 import math
@@ -12,6 +12,7 @@ from torch import nn
 
 from petl_core.adapters.base import Method
 from petl_core.adapters.towers import residual_blocks, width_of
+from petl_core.backbone import caption_lengths
 from petl_core.validation import ConfigError
 
 
@@ -28,7 +29,7 @@ class CoOpOptions:
 
 @dataclass(frozen=True)
 class VPTOptions:
-    """Learned tokens beside the patches."""
+    """Learned tokens next to the patches."""
 
     tokens: int = 50
     deep: bool = True  # new tokens for every block; False is VPT-shallow
@@ -57,7 +58,7 @@ class CoOp(Method):
         [SOS, c_1, ..., c_n, caption, EOT] + positions    # (B, n + L, width)
 
     One context for all captions, from N(0, 0.02). A caption too long for the tower loses its last words, not
-    its EOT. Deep: blocks 2, 3, ... replace the n tokens by their own, without positions. 8,192 parameters on
+    its EOT. Deep: blocks 2, 3, ... replace the n tokens with their own, without positions. 8,192 parameters on
     ViT-B/32; deep 98,304, the 0.10M of PE-RSITR's tables.
     """
 
@@ -68,9 +69,9 @@ class CoOp(Method):
     def __init__(self, clip: nn.Module, options: CoOpOptions):
         super().__init__(clip, options)
         blocks = residual_blocks(clip.text)
-        room = clip.text.context_length - options.tokens
-        if room < 3:
-            raise ConfigError(f"{options.tokens} context tokens leave room for {room}; a caption needs 3")
+        length = clip.text.context_length
+        if options.tokens > length - 3:
+            raise ConfigError(f"{options.tokens} context tokens leave fewer than 3 of {length} to the caption")
         layers = len(blocks) if options.deep else 1
         self.context = nn.Parameter(torch.empty(layers, options.tokens, width_of(clip.text)))
         nn.init.normal_(self.context, std=0.02)
@@ -79,7 +80,7 @@ class CoOp(Method):
 
     def encode_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         # The tower gives placeholders their positions and mask; the first block replaces them.
-        return clip.encode_text(make_room(tokens, self.context.shape[1], clip.text.context_length))
+        return clip.encode_text(make_room(tokens, self.context.shape[1], clip.text.context_length, clip))
 
     def _replace(self, tower: nn.Module, layer: int, _: nn.Module, inputs: tuple) -> tuple:
         context = self.context[layer]  # (n, width)
@@ -95,7 +96,7 @@ class VPT(Method):
         [CLS, _, patches] = block_i([CLS, p_i1, ..., p_in, patches])    # (B, 1 + n + patches, width)
 
     The tokens enter after position embedding and ``ln_pre`` and leave after the last block. Not deep: only
-    p_1 is learned, and block 2 takes what block 1 made of it. Starts uniform within
+    p_1 is learned, and block 2 takes the output of block 1. Starts uniform within
     sqrt(6 / (3 * patch area + width)), as released. 460,800 parameters on ViT-B/32.
     """
 
@@ -124,7 +125,7 @@ class VPT(Method):
 
 
 class VLPrompt(Method):
-    """VPT in the image tower beside CoOp in the text tower; 468,992 parameters on ViT-B/32."""
+    """VPT in the image tower and CoOp in the text tower; 468,992 parameters on ViT-B/32."""
 
     title = "VL-Prompt"
     parameter_count = 468_992
@@ -139,17 +140,18 @@ class VLPrompt(Method):
         return self.text.encode_text(clip, tokens)
 
 
-def make_room(tokens: torch.Tensor, count: int, context: int) -> torch.Tensor:
+def make_room(tokens: torch.Tensor, count: int, context: int, clip: nn.Module | None = None) -> torch.Tensor:
     """Token ids with ``count`` placeholders after SOS: (B, L) -> (B, min(L + count, context)).
 
-    A caption that is cut still ends with its EOT. The placeholder is SOS: no tower masks it or pools there.
+    A caption that is cut still ends with its EOT. The placeholder is SOS: no tower masks it or pools there. Padding is
+    that of the text tower of ``clip``, or CLIP's (:func:`petl_core.backbone.caption_lengths`).
     """
-    lengths = (tokens != 0).sum(dim=1, keepdim=True)
+    lengths = caption_lengths(tokens, clip)[:, None]  # (B, 1)
     end = tokens.gather(1, lengths - 1)  # (B, 1): EOT
     start = tokens[:, :1].expand(-1, count + 1)
     room = torch.cat([start, tokens[:, 1:]], dim=1)[:, :context]
-    last = room[:, -1:]
-    return torch.cat([room[:, :-1], torch.where(last == 0, last, end)], dim=1)
+    is_cut = lengths + count > context
+    return torch.cat([room[:, :-1], torch.where(is_cut, end, room[:, -1:])], dim=1)
 
 
 def _put_after_first(x: torch.Tensor, prompts: torch.Tensor, replace: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""An adapter as a file: the weights that a method trains, and what it takes to attach it again."""
+"""An adapter as a file: the weights that a method trains, and what is needed to attach it again."""
 
 import json
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """One safetensors file: ``weights`` by name, and all else as its metadata."""
+    """One safetensors file: ``weights`` by name, and everything else as its metadata."""
 
     method: str  # a key of METHODS
     options: dict
     train_logit_scale: bool
     backbone: str  # fingerprint
-    architecture: str  # digest; empty in a file older than this entry
+    architecture: str  # digest; empty in older files
     weights: dict[str, torch.Tensor]
 
     def write(self, path: Path) -> Path:
@@ -41,7 +41,7 @@ class SavedAdapter:
         """The adapter in a file.
 
         Raises:
-            ConfigError: a missing, broken or foreign file.
+            ConfigError: the file is missing, broken, or not an adapter.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -68,7 +68,7 @@ def _from_json(metadata: dict[str, str], key: str, wanted: type[Value], path: Pa
         value = json.loads(metadata[key])
     except ValueError as error:
         raise ConfigError(
-            f"adapter {path}: {key} in its metadata is no JSON ({error}); train or copy it again"
+            f"adapter {path}: {key} in its metadata is not JSON ({error}); train or copy it again"
         ) from error
     if type(value) is not wanted:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Where adapters meet the residual blocks of open_clip, and how many of them a tower needs."""
+"""Where adapters enter the residual blocks of open_clip, and how many of them a tower needs."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from torch import nn
 
 from petl_core.adapters.towers import residual_blocks, towers, width_of
 
-SITES = ("serial_attention", "parallel_attention", "serial_mlp", "parallel_mlp", "residual_mlp")
+ALL_SITES = ("serial_attention", "parallel_attention", "serial_mlp", "parallel_mlp", "residual_mlp")
 
 
 class AdaptedBlock(nn.Module):
@@ -19,12 +19,12 @@ class AdaptedBlock(nn.Module):
         x = x + serial_mlp(mlp(ln_2(x)))        + parallel_mlp(ln_2(x)) + residual_mlp(x)
 
     Sites are plain callables, (B, N, width) -> (B, N, width), not submodules: a method owns its modules once, however
-    many blocks share them. Keeps the block's signature, so open_clip runs it unaware.
+    many blocks share them. Keeps the block's signature, so open_clip runs it like the original.
     """
 
     def __init__(self, block: ResidualAttentionBlock, **sites: Callable[[torch.Tensor], torch.Tensor]):
         super().__init__()
-        unknown = set(sites) - set(SITES)
+        unknown = set(sites) - set(ALL_SITES)
         if unknown:
             raise ValueError(f"no such site in a residual block: {', '.join(sorted(unknown))}")
         self.block = block
@@ -70,9 +70,9 @@ def adapter_count(tower: nn.Module, sites: Sequence[str], shared: bool) -> int:
 
 
 def adapter_widths(clip: nn.Module, sites: Sequence[str], shared: bool) -> list[dict[str, int]]:
-    """For each of the adapters that serve both towers together, the widths it meets, by modality.
+    """For each of the adapters that serve both towers together, the widths it is used at, by modality.
 
-    The layers that only the deeper tower has are served for it alone, so no adapter holds a weight without a use.
+    Adapters of layers that only the deeper tower has are for that tower alone, so none has unused weights.
     """
     counts = {modality: adapter_count(tower, sites, shared) for modality, tower in towers(clip).items()}
     widths = {modality: width_of(tower) for modality, tower in towers(clip).items()}
@@ -85,8 +85,8 @@ def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str
     Args:
         adapters: a single one, which serves every site of every layer, or one for each (:func:`adapter_count`).
         tower: ``clip.visual`` or ``clip.text``; its blocks are replaced by :class:`AdaptedBlock`.
-        sites: of ``SITES``.
-        arguments: given to the adapters at each call, beside their input.
+        sites: some of ``ALL_SITES``.
+        arguments: passed to the adapters at each call, after their input.
     """
     blocks = residual_blocks(tower)
     for layer, block in enumerate(blocks):
@@ -98,5 +98,5 @@ def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str
 
 
 def _in_float32(site: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """Adapters stay in float32 beside a backbone of lower precision."""
+    """Adapters stay in float32 if the backbone has lower precision."""
     return site(x.float()).to(x.dtype)

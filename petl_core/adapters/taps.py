@@ -1,4 +1,4 @@
-"""What a side network reads of a frozen tower, packed into one tensor a sample so that it can be cached."""
+"""What a side network reads from a frozen tower, packed into one tensor per sample so that it can be cached."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -36,9 +36,9 @@ def tapped(tower: nn.Module, layers: Sequence[int]) -> Iterator[list[torch.Tenso
 class TowerTaps:
     """A tower's embedding and the token states between its blocks::
 
-        (B, R + N, T * width)    # R rows hold the embedding, padded with zeros; then one row a token, T states each
+        (B, R + N, T * width)    # R rows hold the embedding, padded with zeros; then one row per token, T states each
 
-    Tokens come last, so that captions padded to another length differ in the number of last rows only.
+    Tokens come last, so that captions padded to different lengths differ only in the number of these rows.
     """
 
     layers: tuple[int, ...]  # blocks whose outputs are read, from 0
@@ -55,7 +55,7 @@ class TowerTaps:
     def read(
         self, tower: nn.Module, encode: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor
     ) -> torch.Tensor:
-        """Run ``encode(inputs)`` without a graph and pack what it leaves in ``tower``."""
+        """Run ``encode(inputs)`` without a graph and pack the embedding and the tapped states."""
         states: list[torch.Tensor] = []
 
         def keep_input(_, args):

@@ -1,10 +1,10 @@
-"""The inside of CLIP's two towers: their blocks, their widths, and what enters them.
+"""The internals of CLIP's two towers: their blocks, their widths, and their inputs.
 
 A tower is open_clip's own, or it wraps an encoder of Hugging Face. A method that only reads a tower works with either
-kind (:func:`blocks_of`, :func:`width_of`). A method that changes a tower's blocks must know their inside, and so works
-with open_clip's own only (:func:`residual_blocks`).
+kind (:func:`blocks_of`, :func:`width_of`). A method that changes a tower's blocks depends on their internals, so it
+works only with open_clip's own (:func:`residual_blocks`).
 
-Built on this: ``taps.py`` reads what the blocks put out, ``sites.py`` adds adapters to them.
+Built on this: ``taps.py`` reads the outputs of blocks, ``sites.py`` adds adapters to them.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def blocks_of(tower: nn.Module) -> nn.ModuleList:
     """The transformer blocks of an open_clip tower, or of the Hugging Face encoder inside one.
 
     Raises:
-        ConfigError: the tower is no transformer.
+        ConfigError: the tower is not a transformer.
     """
     transformer = getattr(tower, "transformer", None)
     encoder = getattr(transformer, "encoder", transformer)
@@ -39,12 +39,12 @@ def residual_blocks(tower: nn.Module) -> nn.ModuleList:
     """The blocks of a tower that is built of open_clip's own residual blocks, which methods know how to change.
 
     Raises:
-        ConfigError: a tower of other blocks, or none.
+        ConfigError: the tower has other blocks, or none.
     """
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)
     if blocks is None or not all(isinstance(block, ResidualAttentionBlock) for block in blocks):
         raise ConfigError(
-            f"this method adapts open_clip's residual blocks, and {type(tower).__name__} has none; "
+            f"adapts open_clip's residual blocks, but {type(tower).__name__} has none; "
             "choose a method that works on embeddings or on tapped tokens"
         )
     return blocks

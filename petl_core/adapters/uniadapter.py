@@ -16,7 +16,7 @@ SITES = ("residual_mlp",)
 
 @dataclass(frozen=True)
 class UniAdapterOptions:
-    """``shared=False`` gives every layer an instance of its own, as in the paper (its bottleneck is 512)."""
+    """``shared=False`` gives every layer its own instance, as in the paper (its bottleneck is 512)."""
 
     bottleneck: int = 268
     scale: float = 0.1
@@ -51,7 +51,7 @@ class UnifiedBottleneck(nn.Module):
 
 
 class UniAdapter(Method):
-    """A bottleneck beside the MLP of both towers, its down-projection shared by the modalities::
+    """A bottleneck parallel to the MLP of both towers, with one down-projection for both modalities::
 
         x = x + mlp(ln_2(x)) + scale * up_m(relu(down(LN_m(x))))
 
@@ -62,8 +62,8 @@ class UniAdapter(Method):
     ViT-B/32, and 2 (768 + 512) in its LayerNorms; the default r = 268 gives 552,972, and 550,412 without them.
 
     The paper adapts BLIP, whose encoders are equally wide and feed a cross-modal one. CLIP's differ in width, hence the
-    padding and a LayerNorm for each modality, where the released code (RERV/UniAdapter) has one; and nothing would pass
-    through a cross-modal up-projection. The visual up-projection starts at zero as the textual one.
+    padding and a LayerNorm for each modality, where the released code (RERV/UniAdapter) has a single one; and CLIP has
+    no use for a cross-modal up-projection. The visual up-projection starts at zero, like the textual one.
     """
 
     title = "UniAdapter"

@@ -1,13 +1,13 @@
 """A retrieval data set: images, their captions and scene labels, in a training and a test split.
 
-    errors, layouts, images   one error of broken input; the two layouts on disk; image files
-    scene_names, split        scene labels of file names; what all of it becomes in memory
+    errors, layouts, images   the error for broken input; the two layouts on disk; image files
+    scene_names, split        scene labels from file names; a data set in memory
     loading                   ``load``: a data set by name or path
-    default_data, audit       sets that are drawn when first asked for; what duplicates and leaks a set has
+    default_data, audit       sets that are drawn when first used; duplicates and leaks of a set
     scene_labels              scene labels in captions
-    catalogue, verifying, converting, command   known data sets; one checked; one brought into the release's layout
+    catalogue, verifying, converting, command   known data sets; checking one; converting one to the release's layout
 
-Whatever is broken raises one ``DataError`` that names the file, the line and the remedy.
+Anything broken raises a ``DataError`` that names the file, the line and the remedy.
 """
 
 from petl_core.data.errors import DataError

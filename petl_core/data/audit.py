@@ -1,4 +1,4 @@
-"""What a retrieval data set holds, and what its duplicates allow: counts, lengths, leaks, recall ceilings."""
+"""Audit of a retrieval data set: counts, lengths, leaks, and the recall ceilings that its duplicates set."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +18,15 @@ TokenCounter = Callable[[Sequence[str]], Sequence[int]]  # captions -> their len
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """The measurements behind ``summary``, one row an image and one row a caption, for plots and questions.
+    """The measurements behind ``summary``, one row per image and one row per caption, for plots and questions.
 
     Args:
         name: of the data set.
         images: ``split``, ``file``, ``scene`` (None without label), ``captions`` (how many), ``pixels`` (sha256 of the
             decoded image, None where images were not read).
         captions: ``split``, ``caption``, ``image`` (its number in the split), ``tokens`` (None without a tokeniser),
-            ``spread`` (distinct images of its split that carry this caption), ``leaked`` (the caption stands in the
-            other split).
+            ``spread`` (distinct images of its split that have this caption), ``leaked`` (the caption is also in
+            the other split).
         blank: blank captions dropped while reading, by split.
     """
 
@@ -37,14 +37,14 @@ class Audit:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """Measures by split; captions count as equal as :func:`petl_core.data.caption_key` defines it."""
+        """Measures by split; captions are equal if their :func:`petl_core.data.caption_key` is."""
         return pd.DataFrame({s: pd.Series(self._measures(s), dtype=object) for s in ("train", "test")})
 
     def ceilings(self, split: str = "test") -> dict[int, float]:
         """The best strict text-to-image R@k in percent that duplicates leave, {k: R@k}.
 
-        Copies of a caption get the same k images first, so of their own images at most k can be among these: at best
-        those that carry most of the copies.
+        All copies of a caption retrieve the same k images first, so at most k of their own images can be among these:
+        at best those that have most of the copies.
         """
         captions = self.captions[self.captions["split"] == split]
         copies = captions.groupby([captions["caption"].map(caption_key), "image"]).size()
@@ -52,10 +52,10 @@ class Audit:
         return {k: 100 * float(copies[place <= k].sum() / len(captions)) for k in RECALLS}
 
     def repeats(self) -> pd.DataFrame:
-        """Share of captions by how many images of their split carry them.
+        """Share of captions by how many images of their split have them.
 
         Returns:
-            A row a split and bin: ``split``, ``spread`` (a key of ``SPREAD_BINS``) and ``share`` (percent).
+            One row per split and bin: ``split``, ``spread`` (a key of ``SPREAD_BINS``) and ``share`` (percent).
         """
         images = pd.cut(self.captions["spread"], [0, *SPREAD_BINS.values()], labels=list(SPREAD_BINS))
         share = images.groupby(self.captions["split"]).value_counts(normalize=True).mul(100)
@@ -71,8 +71,8 @@ class Audit:
             "captions": len(captions),
             "blank captions dropped": self.blank[split],
             "images without caption": int((images["captions"] == 0).sum()),
-            "captions an image, fewest": int(images["captions"].min()),
-            "captions an image, most": int(images["captions"].max()),
+            "captions per image, fewest": int(images["captions"].min()),
+            "captions per image, most": int(images["captions"].max()),
             "distinct captions": distinct,
             "duplicate captions": len(captions) - distinct,
             "captions also in the other split": int(captions["leaked"].sum()),
@@ -86,8 +86,8 @@ class Audit:
             measures["images also in the other split"] = int(images["pixels"].isin(others["pixels"]).sum())
             measures["duplicate images"] = len(images) - images["pixels"].nunique()
         if captions["tokens"].notna().all():
-            measures["tokens a caption, median"] = float(captions["tokens"].median())
-            measures["tokens a caption, most"] = int(captions["tokens"].max())
+            measures["tokens per caption, median"] = float(captions["tokens"].median())
+            measures["tokens per caption, most"] = int(captions["tokens"].max())
         for k, ceiling in self.ceilings(split).items():
             measures[f"ceiling of text-to-image R@{k}, %"] = round(ceiling, 1)
         return measures

@@ -1,4 +1,4 @@
-"""The data sets that the study knows by name: where they come from, how many images they have, what identifies them.
+"""The data sets that are known by name: their sources, numbers of images, and digests of their caption lists.
 
 Importable without torch.
 """

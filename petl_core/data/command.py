@@ -1,4 +1,4 @@
-"""``python -m petl_core data``: the data sets that are known; one checked; one brought into the release's layout."""
+"""``python -m petl_core data``: list the known data sets, verify one, or convert one to the release's layout."""
 
 import argparse
 import sys
@@ -20,42 +20,42 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
     parser.add_argument("--data-root", default="data", help="folder of data sets; default: %(default)s")
     acts = parser.add_subparsers(metavar="COMMAND")
 
-    text = "check a data set in one line: layout, counts, caption lists, images; exit code 1 if anything is wrong"
+    text = "check layout, counts, caption lists and images of a data set; exit code 1 if anything is wrong"
     sub = acts.add_parser("verify", help=text, description=text)
     sub.set_defaults(command=verify_set)
     sub.add_argument("folder", metavar="FOLDER", help="of the data set, or its JSON file, or its name")
     sub.add_argument("--data-root", default=argparse.SUPPRESS, help="folder of data sets, for a name")
-    sub.add_argument("--captions-only", action="store_true", help="leave the images out")
+    sub.add_argument("--captions-only", action="store_true", help="skip the images")
 
-    text = "bring a data set from its original distribution into NAME_precomp, the layout of the PE-RSITR release"
+    text = "convert a data set from its original distribution to NAME_precomp, the layout of the PE-RSITR release"
     sub = acts.add_parser("convert", help=text, description=text)
     sub.set_defaults(command=convert_set)
     sub.add_argument("source", metavar="SOURCE", help="folder or JSON file of the original distribution")
-    sub.add_argument("target", metavar="TARGET", help="the folder to make, as in data/rsicd_precomp")
-    sub.add_argument("--images", metavar="FOLDER", help="where the images are, if not beside the captions")
-    sub.add_argument("--link", action="store_true", help="link to the images rather than copying them")
+    sub.add_argument("target", metavar="TARGET", help="the folder to create, such as data/rsicd_precomp")
+    sub.add_argument("--images", metavar="FOLDER", help="where the images are, if not next to the captions")
+    sub.add_argument("--link", action="store_true", help="link to the images instead of copying them")
 
 
-def list_sets(asked: argparse.Namespace) -> int:
+def list_sets(args: argparse.Namespace) -> int:
     """Exit code of ``data``."""
     for known in CATALOGUE.values():
-        here = "here" if _is_here(known.name, asked.data_root) else "not here"
+        here = "here" if _is_here(known.name, args.data_root) else "not here"
         print(f"{known.name}: {known.train:,} / {known.test:,} images in train / test; {here}")
         for title in ("source", "layout", "licence", "citation"):
             print(f"    {title:9}{getattr(known, title)}")
     return 0
 
 
-def verify_set(asked: argparse.Namespace) -> int:
+def verify_set(args: argparse.Namespace) -> int:
     """Exit code of ``data verify``."""
-    verdict = verify(_place(asked.folder), resolve(asked.data_root), not asked.captions_only, progress=True)
+    verdict = verify(_place(args.folder), resolve(args.data_root), not args.captions_only, progress=True)
     print(verdict.line)
     return 1 if verdict.problems else 0
 
 
-def convert_set(asked: argparse.Namespace) -> int:
+def convert_set(args: argparse.Namespace) -> int:
     """Exit code of ``data convert``."""
-    made = convert(asked.source, asked.target, asked.images, asked.link, progress=True)
+    made = convert(args.source, args.target, args.images, args.link, progress=True)
     print(f"{made.root}: {len(made.train.images):,} / {len(made.test.images):,} images", file=sys.stderr)
     return 0
 
@@ -68,5 +68,5 @@ def _is_here(name: str, root: str) -> bool:
 
 
 def _place(folder: str) -> str | Path:
-    """A path as the shell means it; else a name."""
+    """An existing path, relative to the working directory; otherwise a name."""
     return Path(folder).absolute() if Path(folder).exists() else folder

@@ -1,4 +1,4 @@
-"""A data set from its original distribution into ``NAME_precomp/``, the layout of the PE-RSITR release."""
+"""Convert a data set from its original distribution to ``NAME_precomp/``, the layout of the PE-RSITR release."""
 
 import os
 import shutil
@@ -18,36 +18,36 @@ from petl_core.validation import ConfigError
 def convert(
     source: str | Path, target: str | Path, images: str | Path | None = None, link: bool = False, progress: bool = False
 ) -> RetrievalData:
-    """Write a data set in the layout of the release; whole, or not at all.
+    """Write a data set in the layout of the release, completely or not at all.
 
-    The release's own lists are copied byte by byte; those made of a JSON hold the same captions in the same order.
+    The release's own lists are copied byte by byte; those made from JSON have the same captions in the same order.
     ``val`` joins ``train``, as in the release.
 
     Args:
         source: the data set's folder, or its JSON file, in one of the layouts of data/README.md.
-        target: the folder to make, ``NAME_precomp``.
-        images: where the images are, if not beside the captions.
-        link: link to the images rather than copying them.
+        target: the folder to create, ``NAME_precomp``.
+        images: where the images are, if not next to the captions.
+        link: link to the images instead of copying them.
         progress: show a bar on stderr.
 
     Returns:
         The new data set.
 
     Raises:
-        DataError: the source is broken, lacks an image, or has more captions an image than the layout holds.
-        ConfigError: the target is there already, or is not called NAME_precomp.
+        DataError: the source is broken, lacks an image, or has more captions per image than the layout holds.
+        ConfigError: the target exists already, or is not called NAME_precomp.
         OSError: the disk is full.
     """
     target = Path(target).absolute()
     if not target.name.endswith("_precomp"):
         raise ConfigError(f"{target} must be called NAME_precomp, as in {target / 'rsicd_precomp'}")
     if target.exists():
-        raise ConfigError(f"{target} is there already; remove it, or name another folder")
+        raise ConfigError(f"{target} exists already; remove it, or name another folder")
     source = locate(Path(source).absolute(), Path())
     data = load(source, check_images=images is None)
     wanted = _images(data, None if images is None else Path(images).absolute())
 
-    # Aside first; the last step makes it count.
+    # Write to a draft folder first; renaming it is the last step.
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     try:
@@ -65,8 +65,8 @@ def convert(
 
 
 def _images(data: RetrievalData, folder: Path | None) -> dict[str, Path]:
-    """Where each image is, by its name in the lists."""
-    names = {"/".join(path.relative_to(data.root).parts[1:]): path for path in (*data.train.images, *data.test.images)}
+    """The path of each image, by its name in the lists."""
+    names = {data.image_name(path): path for path in (*data.train.images, *data.test.images)}
     if folder is None:
         return names
     found = {name: folder / name for name in names}
@@ -78,7 +78,7 @@ def _images(data: RetrievalData, folder: Path | None) -> dict[str, Path]:
 
 
 def _copy(source: Path, target: Path, *files: str) -> None:
-    """Those of the files that are there."""
+    """Copy those of the files that exist."""
     for file in files:
         if (source / file).exists():
             shutil.copyfile(source / file, target / file)
@@ -86,19 +86,19 @@ def _copy(source: Path, target: Path, *files: str) -> None:
 
 def _write_lists(folder: Path, data: RetrievalData) -> None:
     for split, part, times in (("train", data.train, 1), ("test", data.test, CAPTIONS_PER_IMAGE)):
-        names = ["/".join(path.relative_to(data.root).parts[1:]) for path in part.images]
+        names = [data.image_name(path) for path in part.images]
         _write_lines(folder / f"{split}_filename.txt", [name for name in names for _ in range(times)])
         _write_lines(folder / f"{split}_caps.txt", _five_each(part))
 
 
 def _five_each(split: Split) -> list[str]:
-    """The captions of each image on five lines, blank ones where it has fewer: readers drop those."""
+    """The captions of each image on five lines, with blank lines if it has fewer: readers drop those."""
     lines: list[list[str]] = [[] for _ in split.images]
     for caption, image in zip(split.captions, split.image_of, strict=True):
         lines[image].append(" ".join(caption.split("\n")))
     for path, captions in zip(split.images, lines, strict=True):
         if len(captions) > CAPTIONS_PER_IMAGE:
-            problem = f"has {len(captions)} captions, but the layout holds {CAPTIONS_PER_IMAGE} an image"
+            problem = f"has {len(captions)} captions, but the layout holds {CAPTIONS_PER_IMAGE} per image"
             raise broken(path, problem, "Leave the data set as it is: its JSON can be read, too")
         captions += [""] * (CAPTIONS_PER_IMAGE - len(captions))
     return [caption for captions in lines for caption in captions]

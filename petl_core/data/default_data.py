@@ -1,4 +1,4 @@
-"""The default data sets: small captioned aerial scenes and ground-level twins, drawn when first asked for by name.
+"""The default data sets: small captioned aerial scenes and ground-level twins, drawn when first used.
 
 The ``-tiny`` ones take seconds and serve as tests; the others make the default study.
 """
@@ -11,7 +11,7 @@ from petl_core.data.split import RetrievalData
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
-# By name, what ``drawn_scenes.write`` is asked for. Another set is a line here, or a command (see data/README.md).
+# Arguments of ``drawn_scenes.write``, by name. For another set add a line, or use a command (see data/README.md).
 DRAWN: dict[str, dict[str, Any]] = {
     "scenes": {"domain": "aerial", "train": 800, "test": 300},
     "scenes-tiny": {"domain": "aerial", "train": 160, "test": 48},
@@ -21,7 +21,7 @@ DRAWN: dict[str, dict[str, Any]] = {
 
 
 def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -> RetrievalData:
-    """Read a data set as :func:`petl_core.data.load`; one of the default ones is drawn if it is not there.
+    """Read a data set as :func:`petl_core.data.load`; a default one is drawn if it does not exist.
 
     Args:
         name: name or path of the data set.
@@ -33,7 +33,7 @@ def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -
         ConfigError: the folder of a default set was drawn with other settings, or by another version.
     """
     if name in DRAWN:
-        import drawn_scenes  # only where something is drawn
+        import drawn_scenes  # only if something is drawn
 
         try:
             drawn_scenes.write(resolve(root), name, **DRAWN[name], progress=progress)

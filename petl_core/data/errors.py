@@ -1,4 +1,4 @@
-"""The one error of broken input."""
+"""The error for broken input."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Image files, read whole or refused."""
+"""Image files, read completely or refused."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ from PIL import Image
 
 from petl_core.data.errors import DataError, broken
 
-MAX_PIXELS = 2**26  # 8,192 x 8,192: far above any image of these data sets, far below what fills the memory
+MAX_PIXELS = 2**26  # 8,192 x 8,192: far above any image of these data sets, far below what fills memory
 WIDE_MODES = {"I", "F"}  # 32-bit pixels; 16-bit modes are named "I;16..."
 
 
@@ -16,7 +16,7 @@ def read_image(path: str | Path) -> Image.Image:
     """Read an image as RGB, its first frame if it has several.
 
     Raises:
-        DataError: it is missing, cannot be read whole, is too large, or has pixels wider than 8 bits.
+        DataError: it is missing, cut short or otherwise unreadable, too large, or has pixels wider than 8 bits.
     """
     path = Path(path)
     if not os.path.isfile(path):
@@ -35,7 +35,7 @@ def read_image(path: str | Path) -> Image.Image:
 
 
 def pixel_digest(path: str | Path) -> str:
-    """Digest of a decoded image: the same for equal pixels, whatever file holds them.
+    """Digest of a decoded image: the same for equal pixels, whatever the file format.
 
     Raises:
         DataError: see :func:`read_image`.

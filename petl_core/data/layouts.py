@@ -1,4 +1,4 @@
-"""The two layouts on disk, read into one list of entries a split: images and their captions, as written.
+"""The two layouts on disk, read into one list of entries per split: images and their captions, as written.
 
 They are the PE-RSITR release's (``NAME_precomp/`` with caption and file-name lists) and the original distributions'
 ``dataset_NAME.json``; data/README.md shows both.
@@ -31,15 +31,15 @@ def locate(name: Path, root: Path) -> Path:
     """Find a data set.
 
     Args:
-        name: of the data set, or a path of its folder or JSON file without their usual prefix and suffix or with them;
-            a relative one is looked for under ``root``, then under the project's root.
+        name: of the data set, or a path of its folder or JSON file, with or without their usual prefix and suffix; a
+            relative one is looked for under ``root``, then under the project's root.
         root: folder of data sets.
 
     Returns:
         The release's folder, or the JSON file.
 
     Raises:
-        DataError: nothing there, or a folder in neither layout.
+        DataError: nothing was found, or the folder has neither layout.
     """
     names = (f"{name.name}_precomp", name.name, f"dataset_{name.name}.json")
     found = find_child((root / name).parent, *names) or find_child(resolve(name).parent, *names)
@@ -64,7 +64,7 @@ def find_child(folder: Path, *names: str) -> Path | None:
 
 
 def plain_name(name: str) -> str:
-    """A data set's name without what layouts add to it.
+    """A data set's name without the prefix or suffix of its layout.
 
     >>> plain_name("rsicd_precomp"), plain_name("dataset_rsicd"), plain_name("RSICD_captions")
     ('rsicd', 'rsicd', 'rsicd')
@@ -90,7 +90,7 @@ def read_lines(file: Path) -> list[str]:
     Raises:
         DataError: it is missing or not UTF-8.
     """
-    # Only a line feed ends a line: captions may hold what else str.splitlines cuts at.
+    # Only a line feed ends a line: captions may contain the other characters at which str.splitlines splits.
     text = _read_text(file)
     return [line.strip() for line in text.removesuffix("\n").split("\n")] if text else []
 
@@ -99,30 +99,31 @@ def release_entries(folder: Path, split: str) -> list[Entry]:
     """The images of a split, "train" or "test", in the layout of the PE-RSITR release.
 
     Raises:
-        DataError: a list is missing, or the two do not fit each other.
+        DataError: a list is missing, or the two do not match.
     """
     names_file, captions_file = folder / f"{split}_filename.txt", folder / f"{split}_caps.txt"
     names, captions = read_lines(names_file), read_lines(captions_file)
 
-    # In train a name stands once, in test once for each of its captions.
+    # In train a name is listed once, in test once for each of its captions.
     step = CAPTIONS_PER_IMAGE if split == "test" else 1
     if split == "test":
         _check_runs(names_file, names)
     expected = len(names) // step * CAPTIONS_PER_IMAGE
     if len(captions) != expected:
         where = f"{captions_file}:{min(len(captions), expected) + 1}"
-        problem = f"{len(captions)} captions, but {names_file.name} needs {expected} (5 an image)"
+        problem = f"{len(captions)} captions, but {names_file.name} needs {expected} (5 per image)"
         raise broken(where, problem, "Make the two lists of one release agree")
 
-    groups = zip(*[iter(captions)] * CAPTIONS_PER_IMAGE, strict=True)
-    return [
-        Entry(f"{names_file}:{i * step + 1}", name, list(group))
-        for i, (name, group) in enumerate(zip(names[::step], groups, strict=True))
-    ]
+    entries = []
+    for i, name in enumerate(names[::step]):
+        first = i * CAPTIONS_PER_IMAGE
+        own_captions = captions[first : first + CAPTIONS_PER_IMAGE]
+        entries.append(Entry(f"{names_file}:{i * step + 1}", name, own_captions))
+    return entries
 
 
 def _check_runs(file: Path, names: list[str]) -> None:
-    """Check that each name of a test list stands five times in a row, once a caption."""
+    """Check that each name of a test list is repeated five times in a row, once per caption."""
     for i, name in enumerate(names):
         if name != names[i - i % CAPTIONS_PER_IMAGE]:
             problem = f"{name!r} breaks a run of {CAPTIONS_PER_IMAGE} equal names"
@@ -137,7 +138,7 @@ def json_entries(file: Path) -> dict[str, list[Entry]]:
     """The images of both splits, "train" and "test", in the layout of the original distributions.
 
     Raises:
-        DataError: the file is no such JSON.
+        DataError: the file is not JSON in that layout.
     """
     text = _read_text(file)
     try:
@@ -159,7 +160,7 @@ def json_entries(file: Path) -> dict[str, list[Entry]]:
 
 
 def _field(holder: object, key: str, kind: type[T], where: str) -> T:
-    """The value of a key, which must be there and of a kind."""
+    """The value of a key, which must exist and have this type."""
     value = holder.get(key) if isinstance(holder, dict) else None
     if not isinstance(value, kind):
         raise broken(where, f"lacks {key!r} ({kind.__name__})", "data/README.md shows the JSON layout")

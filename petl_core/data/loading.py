@@ -1,4 +1,4 @@
-"""A data set by name or path, whichever of the known layouts it has: a new one needs no code."""
+"""Load a data set by name or path, in any of the known layouts: a new one needs no code."""
 
 import os
 from pathlib import Path, PureWindowsPath
@@ -17,7 +17,7 @@ def load(name: str | Path, root: str | Path = "data", check_images: bool = True)
     Args:
         name: its name, or the path of its folder or of its JSON file.
         root: folder of data sets.
-        check_images: whether all image files must be there; work on captions alone does without them.
+        check_images: whether all image files must exist; work on captions alone does not need them.
 
     Raises:
         DataError: anything is missing or broken.
@@ -50,12 +50,12 @@ def load(name: str | Path, root: str | Path = "data", check_images: bool = True)
 
 
 def _image_paths(entries: list[Entry], folder: Path) -> list[Path]:
-    """Where the images of a split should lie, each once and inside the image folder."""
+    """Paths of the images of a split, each once and inside the image folder."""
     first_at: dict[Path, str] = {}
     for entry in entries:
         path = folder / _checked_name(entry, folder)
         if path in first_at:
-            problem = f"{entry.name!r} stands twice in one split, first at {first_at[path]}"
+            problem = f"{entry.name!r} is listed twice in one split, first at {first_at[path]}"
             raise broken(entry.where, problem, "List each image once in a split")
         first_at[path] = entry.where
     return list(first_at)
@@ -76,7 +76,7 @@ def _check_images(entries: list[Entry], paths: list[Path], folder: Path) -> None
     missing = [i for i, path in enumerate(paths) if not os.path.isfile(path)]
     if missing:
         first = ", ".join(entries[i].name for i in missing[:3])
-        problem = f"{len(missing):,} of {len(paths):,} images are missing or no files, first {first}"
+        problem = f"{len(missing):,} of {len(paths):,} images are missing or not files, first {first}"
         remedy = f"Put them into {folder} (see data/README.md), or use captions alone (check_images=False)"
         raise broken(entries[missing[0]].where, problem, remedy)
 

@@ -1,7 +1,7 @@
 """Scene label augmentation: the scene category, as words, joins the caption (CMER, arXiv 2501.10638).
 
 A reconstruction: CMER's code and templates were not released. In training a caption takes its image's label with a
-probability. At test time queries take none; what labels can do there, :mod:`petl_core.runs.scene_tests` says.
+probability. At test time queries take none; :mod:`petl_core.runs.scene_tests` has what labels can do there.
 
 Images without a label keep their captions unchanged. Importable without torch.
 """
@@ -16,14 +16,14 @@ from petl_core.validation import ConfigError
 
 TEMPLATE = "a satellite photo of {scene}: {caption}"
 CLASS_PROMPT = "a satellite photo of {scene}"
-UNKNOWN = -1  # the class of an image that has no label, or one that training did not show
+UNKNOWN = -1  # the class of an image without a label, or with one that is not in training
 
 
 def check_template(template: str) -> None:
     """Check that a template has {scene} and {caption}, once each, and no other field.
 
     Raises:
-        ConfigError: it has not.
+        ConfigError: the template has other fields, or these in another form.
     """
     try:
         fields = [field[1:] for field in Formatter().parse(template) if field[1] is not None]
@@ -35,7 +35,7 @@ def check_template(template: str) -> None:
 
 
 def labelled_captions(split: Split, template: str = TEMPLATE) -> list[str]:
-    """The M captions, each joined by the label of its image; unchanged where the image has none.
+    """The M captions, each joined by the label of its image; unchanged if the image has none.
 
     Raises:
         ConfigError: see :func:`check_template`.
@@ -55,7 +55,7 @@ def scene_classes(scenes: Iterable[str | None]) -> list[str]:
 
 
 def class_indices(scenes: Sequence[str | None], classes: Sequence[str]) -> np.ndarray:
-    """Where each image's label stands among the classes: (N,) int64, ``UNKNOWN`` where it does not.
+    """The index of each image's label among the classes: (N,) int64, ``UNKNOWN`` if it is not one of them.
 
     >>> class_indices(["river", None, "airport"], ["beach", "river"])
     array([ 1, -1, -1])
@@ -65,12 +65,12 @@ def class_indices(scenes: Sequence[str | None], classes: Sequence[str]) -> np.nd
 
 
 def class_prompts(classes: Sequence[str]) -> list[str]:
-    """The texts that stand for the classes."""
+    """The text that represents each class."""
     return [CLASS_PROMPT.format(scene=scene) for scene in classes]
 
 
 def join_labels(captions: Sequence[str], scenes: Sequence[str | None], template: str) -> list[str]:
-    """Each caption joined by its label; unchanged where that is None."""
+    """Each caption joined by its label; unchanged if that is None."""
     return [
         caption if scene is None else template.format(scene=scene, caption=caption)
         for caption, scene in zip(captions, scenes, strict=True)

@@ -15,12 +15,12 @@ from petl_core.files import sha256_of_all
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N images and their M captions; an image may have any number of captions, in train also none."""
+    """N images and their M captions; an image may have any number of captions, in train even none."""
 
     images: tuple[Path, ...]  # (N,)
     captions: tuple[str, ...]  # (M,) none blank
     image_of: np.ndarray  # (M,) int64, the index of each caption's image
-    scenes: tuple[str | None, ...]  # (N,) "dense residential", or None where the data set names no scene
+    scenes: tuple[str | None, ...]  # (N,) "dense residential", or None if the data set names no scene
     blank_of: tuple[int, ...] = ()  # the image of each blank caption that was dropped while reading
 
     @property
@@ -34,7 +34,7 @@ class Split:
         return np.bincount(self.image_of, minlength=len(self.images))
 
     def with_blank_captions(self) -> Split:
-        """The split with the blank captions that were dropped, behind the others."""
+        """The split with the blank captions that were dropped, after the others."""
         return Split(
             images=self.images,
             captions=(*self.captions, *[""] * self.blank),
@@ -52,14 +52,14 @@ class Split:
             The images in this order, and their captions in their old order.
 
         Raises:
-            IndexError: an index out of range.
-            ValueError: an index that stands twice.
+            IndexError: an index is out of range.
+            ValueError: an index is repeated.
         """
         chosen = np.asarray(images, dtype=np.int64)
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < len(self.images):
-            raise IndexError(f"image indices must lie in 0 .. {len(self.images) - 1}")
+            raise IndexError(f"image indices must be in 0 .. {len(self.images) - 1}")
         if len(np.unique(chosen)) != len(chosen):
-            raise ValueError("an image index stands twice in the subset")
+            raise ValueError("an image index is repeated in the subset")
         new_index = np.full(len(self.images), -1, dtype=np.int64)
         new_index[chosen] = np.arange(len(chosen))
         kept = np.flatnonzero(new_index[self.image_of] >= 0)
@@ -81,20 +81,24 @@ class RetrievalData:
     test: Split
 
     def fingerprint(self) -> str:
-        """Digest of file names, scenes, captions and splits; neither pixels nor the folder's place enter."""
+        """Digest of file names, scenes, captions and splits; it depends neither on pixels nor on the folder's place."""
         content = [self._listing(split) for split in (self.train, self.test)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def image_digest(self) -> str:
-        """Digest of the content of all image files, in the order of the splits; cheap to ask again.
+        """Digest of the content of all image files, in the order of the splits; cheap to compute again.
 
         Raises:
             OSError: an image file is missing.
         """
         return sha256_of_all([*self.train.images, *self.test.images])
 
+    def image_name(self, path: Path) -> str:
+        """An image's name as the caption lists have it: its path inside the image folder, with forward slashes."""
+        return "/".join(path.relative_to(self.root).parts[1:])
+
     def _listing(self, split: Split) -> list[object]:
-        names = ["/".join(path.relative_to(self.root).parts[1:]) for path in split.images]
+        names = [self.image_name(path) for path in split.images]
         return [names, split.scenes, split.captions, split.image_of.tolist()]
 
 
@@ -110,10 +114,10 @@ def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tupl
         Training and validation, disjoint; both keep the order of the files.
 
     Raises:
-        ValueError: a fraction out of range, or too few images.
+        ValueError: the fraction is out of range, or there are too few images.
     """
     if not 0 < fraction < 1:
-        raise ValueError(f"fraction must lie between 0 and 1, not {fraction}")
+        raise ValueError(f"fraction must be between 0 and 1, not {fraction}")
     captioned = np.flatnonzero(train.captions_per_image)
     size = max(1, round(fraction * len(captioned)))
     if size >= len(captioned):

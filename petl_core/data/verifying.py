@@ -1,4 +1,4 @@
-"""Whether a data set on disk is whole, and whether it is the published one."""
+"""Check that a data set on disk is complete, and whether it is the published one."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,12 +14,12 @@ from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData
 from petl_core.files import sha256
 
-NAMED = 3  # images named in the line, of those that are missing
+NAMED = 3  # missing images that are named in the report
 
 
 @dataclass
 class Verdict:
-    """What was found, and which of it is wrong."""
+    """What was found, and what is wrong."""
 
     name: str
     facts: list[str] = field(default_factory=list)
@@ -27,15 +27,16 @@ class Verdict:
 
     @property
     def line(self) -> str:
-        """All of it for people, what is wrong first."""
-        said = [f"WRONG: {'; '.join(self.problems)}"] if self.problems else ["whole"]
+        """The report in one line, problems first."""
+        said = [f"WRONG: {'; '.join(self.problems)}"] if self.problems else ["complete"]
         return f"{self.name}: {'; '.join([*said, *self.facts])}"
 
 
 def verify(name: str | Path, root: str | Path = "data", check_images: bool = True, progress: bool = False) -> Verdict:
     """Check a data set: counts, caption lists, and every image.
 
-    Caption lists that differ from those of the PE-RSITR release are told, and no problem: other releases differ, too.
+    Caption lists that differ from those of the PE-RSITR release are reported, but not as a problem: other releases
+    differ, too.
 
     Args:
         name: its name, or the path of its folder or of its JSON file.
@@ -44,7 +45,7 @@ def verify(name: str | Path, root: str | Path = "data", check_images: bool = Tru
         progress: show a bar on stderr.
 
     Raises:
-        DataError: its lists cannot be read, or do not fit each other.
+        DataError: its lists cannot be read, or do not match.
     """
     data = load(name, root, check_images=False)
     known = CATALOGUE.get(data.name)
@@ -76,11 +77,11 @@ def _check_counts(verdict: Verdict, data: RetrievalData, known: KnownSet | None)
 
 def _compare_lists(verdict: Verdict, folder: Path, known: KnownSet) -> None:
     other = [file for file, digest in known.captions.items() if sha256(folder / file) != digest]
-    verdict.facts.append(f"{', '.join(other)} unlike in {RELEASE}" if other else f"lists as in {RELEASE}")
+    verdict.facts.append(f"{', '.join(other)} not as in {RELEASE}" if other else f"lists as in {RELEASE}")
 
 
 def _check_images(verdict: Verdict, data: RetrievalData, progress: bool) -> None:
-    """Read every image, and find those that stand in both splits."""
+    """Read every image, and find those that are in both splits."""
     paths = [*data.train.images, *data.test.images]
     with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
         digests = list(tqdm(pool.map(_digest_or_reason, paths), "images", len(paths), disable=not progress))

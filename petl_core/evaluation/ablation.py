@@ -1,4 +1,4 @@
-"""An ablation: finished runs by the few settings that one varies, as a table, differences and a caption."""
+"""An ablation: finished runs grouped by the few settings that it varies, as a table, differences and captions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -17,17 +17,17 @@ class Ablation:
     """Runs grouped by factors (:mod:`petl_core.evaluation.factors`)::
 
         ablation = Ablation(runs, ["queue_size", "queue_weight"])
-        ablation.table  # a row a group: key, a column a factor, parameters, seeds, metrics with intervals
+        ablation.table  # a row per group: key, a column per factor, parameters, seeds, metrics with intervals
         ablation.readable_table()
-        ablation.differences()  # of every group to the first trained one
+        ablation.differences()  # of every group from the first trained one
         plots.ablation.plot_lines(ablation, {"queue_size": "queue size"}, hue="queue_weight")
 
-    Of several learning rates, temperatures or other tuned settings those with the best validation mR are kept, but for
-    what is itself a factor. An untrained run has no factors: it is a group by itself.
+    Where several learning rates, temperatures or other tuned settings were tried, the runs with the best validation mR
+    are kept, unless that setting is a factor itself. An untrained run has no factors: it is a group by itself.
 
     Args:
         runs: finished ones, on one data set.
-        factors: fields of RunConfig, options of the method, "terms", "labels" or "queries".
+        factors: fields of RunConfig, options of the method, "terms", "labels", "queries" or "queue".
         failed: runs that were asked for and are missing; captions name them.
 
     Raises:
@@ -38,7 +38,7 @@ class Ablation:
         self.factors = tuple(factors)
         self.failed = tuple(failed)
         runs = list(runs)
-        self.runs = choose_settings(runs, but_for=self._fields())
+        self.runs = choose_settings(runs, except_for=self._fields())
         self.on = captions.on(self.runs[0])
         self.groups = group_runs(self.runs, self._key)
         self.first_runs = first_runs(self.groups)
@@ -46,31 +46,43 @@ class Ablation:
         self._method_titles = {run.config.method: method_title(run) for run in self.runs}
         self.table = self._table()
 
-    def differences(self, *within: Sequence[str]) -> pd.DataFrame:
-        """:func:`comparison.differences_of_pairs` of every group to the first trained one, the reference.
+    def differences(self, *rounds: Sequence[str]) -> pd.DataFrame:
+        """:func:`comparison.differences_of_pairs` of groups from a reference.
 
-        With ``within``, to the first one that has the same of these factors; of several lists of factors, one after
-        the other, and untrained groups in the first round alone.
+        Each round names the factors that a group shares with its reference, which is the first trained group with the
+        same values of them. Without rounds, all groups have the same reference, the first trained one::
+
+            ablation = Ablation(runs, ["terms", "contrast"])
+            ablation.differences()  # every group from the first
+            ablation.differences(["contrast"])  # every group from the first with the same contrast
+            ablation.differences(["contrast"], ["terms"])  # these, then every group from the first with the same terms
+
+        Untrained groups have no factors; in the first round they are compared with every reference, later with none.
         """
+        trained = [group for group in self.groups if group.is_trained]
         untrained = [group for group in self.groups if not group.is_trained]
         pairs: list[tuple[Group, Group]] = []
-        for i, same in enumerate(within or [()]):
+        for number, shared in enumerate(rounds or [()]):
+            # Groups that are compared with each other.
             blocks: dict[Key, list[Group]] = {}
-            for group in self.groups:
-                if group.is_trained:
-                    blocks.setdefault(tuple(factor_value(group.first, factor) for factor in same), []).append(group)
+            for group in trained:
+                values = tuple(factor_value(group.first, factor) for factor in shared)
+                blocks.setdefault(values, []).append(group)
+
+            # Each with the first of its block.
             for block in blocks.values():
-                compared = block if i else [*block, *untrained]
-                pairs += [(group, block[0]) for group in compared]
+                reference = block[0]
+                compared = [*block, *untrained] if number == 0 else block
+                pairs += [(group, reference) for group in compared]
         return comparison.differences_of_pairs(pairs)
 
     def caption(self, subject: str) -> str:
-        """Of the table: what it is about, how its results came about, what varies beside the factors, what failed."""
+        """Of the table: its subject, how its results came about, what varies besides the factors, what failed."""
         known = ["seed", *self._fields()]
         varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
         words = ", ".join(factor_title(name).lower() for name in varied)
-        beside = f"Beside the factors, runs differ in {words}." if varied else "All else is equal."
-        return f"{subject}: {captions.conditions(self.runs)} {beside}{captions.failed_sentence(self.failed)}"
+        others = f"Besides the factors, runs differ in {words}." if varied else "All else is equal."
+        return f"{subject}: {captions.conditions(self.runs)} {others}{captions.failed_sentence(self.failed)}"
 
     def figure_caption(self, subject: str) -> str:
         """Of a plot of the table."""
@@ -78,20 +90,20 @@ class Ablation:
 
     def differences_caption(self, subject: str, differences: pd.DataFrame) -> str:
         """Of a frame of :meth:`differences`: what is compared, and what is significant."""
-        told = comparison.verdicts(differences)
-        return f"Paired mR differences (points) {subject}, 95% intervals. {told} {self.on}"
+        verdicts = comparison.verdicts(differences)
+        return f"Paired mR differences (points) {subject}, 95% intervals. {verdicts} {self.on}"
 
     def forest_caption(self, subject: str) -> str:
         """Of a plot of differences."""
         return f"Paired mR differences (points) {subject}, {captions.FOREST} {self.on}"
 
     def answer(self, differences: pd.DataFrame, claim: str = "") -> str:
-        """What a frame of :meth:`differences` says of trained runs, and of a claim that they surpass the reference."""
+        """What a frame of :meth:`differences` says about trained runs, and whether it supports a claim."""
         untrained = {group.key for group in self.groups if not group.is_trained}
         return answers.of_differences(differences[~differences["key"].isin(untrained)], self.names, claim)
 
     def failed_runs(self) -> pd.DataFrame:
-        """One row a run that was asked for and is missing, with the reason."""
+        """One row per run that was asked for and is missing, with the reason."""
         return captions.failed_runs(self.failed)
 
     def readable_table(self) -> pd.DataFrame:
@@ -102,7 +114,7 @@ class Ablation:
         }
         first = columns[factor_title(self.factors[0])]
         for i, group in enumerate(self.groups):
-            if self.table[self.factors[0]].isna()[i] and not group.is_trained:  # it has but its name
+            if self.table[self.factors[0]].isna()[i] and not group.is_trained:  # no factors, only a name
                 first[i] = describe(group.first)
         metrics = comparison.readable_summary(self.table, self.names).drop(columns="Method")
         return pd.concat([pd.DataFrame(columns), metrics], axis=1)
@@ -116,16 +128,16 @@ class Ablation:
         return self._method_titles[value] if factor == "method" and value else format_value(factor, value)
 
     def _fields(self) -> list[str]:
-        """What the factors stand for."""
+        """The fields and options that the factors cover."""
         return [field for factor in self.factors for field in fields_of(factor)]
 
     def _key(self, run: Run) -> Key:
-        """Values of the factors; of an untrained run, its method behind them."""
+        """Values of the factors; for an untrained run, followed by its method."""
         values = tuple(factor_value(run, factor) for factor in self.factors)
         return values if run.config.epochs else (*values, run.config.method)
 
     def _name(self, run: Run) -> str:
-        """Words stand for themselves, numbers follow their factor, a switch is named where it is on."""
+        """Words as they are, numbers after the name of their factor, and the names of switches that are on."""
         parts = [] if run.config.epochs else [describe(run)]
         for factor in self.factors:
             value = factor_value(run, factor)

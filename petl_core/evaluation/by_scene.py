@@ -1,4 +1,4 @@
-"""Recalls of the test images of each scene; whoever they compete with, the gallery, stays whole."""
+"""Recalls by scene: the queries of a scene's test images and captions, each searched in the whole test split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from petl_core.runs.folder import Run
 
 @dataclass(frozen=True)
 class RunOnImages(Run):
-    """A finished run by its test on some of the images."""
+    """A finished run whose test counts only some of the images."""
 
     images: tuple[int, ...]  # rows of the test split
 
@@ -23,14 +23,14 @@ class RunOnImages(Run):
 
 
 def recalls_by_scene(groups: Sequence[Group], scenes: Sequence[str | None]) -> pd.DataFrame:
-    """:func:`comparison.summary` of every group for each scene, with columns scene and images (how many) beside key.
+    """:func:`comparison.summary` of every group for each scene, with two more columns: scene, and its number of images.
 
     Args:
-        groups: tested on one split.
+        groups: tested on the same split.
         scenes: of that split's images; those without a label are left out.
 
     Raises:
-        ValueError: the groups were tested on another number of images.
+        ValueError: the groups were tested on a different number of images.
     """
     tested = {run.metrics["images"]["test"] for group in groups for run in group.runs}
     if tested - {len(scenes)}:

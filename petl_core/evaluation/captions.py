@@ -9,9 +9,8 @@ from petl_core.evaluation.training_data import training_data_warning
 from petl_core.runs.folder import Failure, Run
 
 FOREST = (
-    "95% intervals; faint where not significant (5% level, adjusted by Holm, as the intervals are not); the band is ±1 "
-    "point. "
-    "Zero-shot stands in the table alone."
+    "95% intervals; faint where not significant (5% level, adjusted by Holm; the intervals are not adjusted); the band "
+    "is ±1 point. Comparisons with zero-shot are in the table only."
 )
 
 
@@ -21,23 +20,26 @@ def on(run: Run) -> str:
 
 
 def conditions(runs: Sequence[Run]) -> str:
-    """Test images, seeds, what the intervals are over, data, backbone, and what it may have seen of the test before.
+    """Test images, seeds, what the intervals are over, data, backbone, and whether it may have seen test data before.
 
-    It follows the subject of a table and a colon.
+    The sentences follow the subject of a table and a colon.
     """
+    # Seeds of all rows, and how many the row with the fewest has.
     trained = [run for run in runs if run.config.epochs]
-    images, seeds = runs[0].metrics["images"]["test"], sorted({run.config.seed for run in trained})
+    seeds = sorted({run.config.seed for run in trained})
     seeds_of_row: dict[str, set[int]] = {}
     for run in trained:
         seeds_of_row.setdefault(run.config.replace(seed=0).hash, set()).add(run.config.seed)
     fewest = min(map(len, seeds_of_row.values()), default=0)
+
+    # The sentences.
     shown = f"mean over seeds {_listed(seeds)}" if len(seeds) > 1 else f"seed {_listed(seeds)}"
     if fewest < len(seeds):
         shown += f" (some rows have {fewest} of them)"
     over = "seeds and test images" if fewest > 1 else "test images, and seeds where a row has several"
-    text = f"recalls (%) on {images} test images, {shown}; 95% intervals over {over}"
-    seen = {training_data_warning(run.config.pretrained or run.config.backbone) for run in runs} - {""}
-    return " ".join([f"{text}; epoch chosen on validation.", on(runs[0]), *sorted(seen)])
+    text = f"recalls (%) on {runs[0].metrics['images']['test']} test images, {shown}; 95% intervals over {over}"
+    warnings = {training_data_warning(run.config.pretrained or run.config.backbone) for run in runs} - {""}
+    return " ".join([f"{text}; epoch chosen on validation.", on(runs[0]), *sorted(warnings)])
 
 
 def _listed(seeds: Sequence[int]) -> str:
@@ -48,7 +50,7 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:
-    """One row a run that was asked for and is not there, with the reason."""
+    """One row per run that was asked for and is missing, with the reason."""
     rows = [
         {
             "Run": failure.name,
@@ -61,7 +63,7 @@ def failed_runs(failed: Sequence[Failure]) -> pd.DataFrame:
 
 
 def failed_sentence(failed: Sequence[Failure]) -> str:
-    """The failed runs in a sentence that follows another; empty where there are none."""
+    """The failed runs as a sentence that follows another; empty if there are none."""
     if not failed:
         return ""
     shown = failed_runs(failed[:5]).to_dict("records")

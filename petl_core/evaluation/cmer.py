@@ -1,4 +1,4 @@
-"""CMER (arXiv:2501.10638) by its parts: what the runs of a study switch on, and the controls of its focus."""
+"""CMER (arXiv:2501.10638) by its parts: which of them a run switches on, and the controls of its focus."""
 
 from petl_core.runs.folder import Run
 
@@ -23,7 +23,7 @@ PART_NAMES: dict[tuple[str, ...], str] = {
 
 
 def added_parts(run: Run) -> tuple[str, ...]:
-    """What a run adds to the Focus-Adapter, or what stands in its place: a key of ``PART_NAMES``."""
+    """What a run adds to the Focus-Adapter, or what replaces its attention: a key of ``PART_NAMES``."""
     config = run.config
     if not config.epochs:
         return ZERO_SHOT

@@ -1,4 +1,4 @@
-"""Groups of runs compared: means with intervals over seeds and test images, paired differences, plain sentences."""
+"""Comparisons of groups: means with intervals over seeds and test images, paired differences, sentences on both."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,9 +13,9 @@ from petl_core.evaluation.names import METRICS, MINUS, NO_VALUE, describe, metho
 from petl_core.retrieval import over_seeds
 from petl_core.runs.folder import Failure
 
-SIGNIFICANCE = 0.05  # of the verdicts of a table, all together
+SIGNIFICANCE = 0.05  # of all verdicts of a table together
 POWER = 0.8
-EQUIVALENCE = 1.0  # points of mR; what lies within them is no difference to speak of
+EQUIVALENCE = 1.0  # points of mR; smaller differences are negligible
 SEEDS_FOR_A_VERDICT = 2
 ANSWERS = {True: "yes", False: "no", None: "cannot tell"}
 DIFFERENCE_COLUMNS = [
@@ -23,11 +23,12 @@ DIFFERENCE_COLUMNS = [
     "detectable",
 ]  # fmt: skip
 Names = Mapping[Any, str]  # of keys
-Hits = tuple[np.ndarray, np.ndarray]  # of a pair of groups, (S, N, 7) each, seed by seed
+Pair = tuple[Group, Group]  # a group and its reference
+Hits = tuple[np.ndarray, np.ndarray]  # of a pair, (S, N, 7) each, seed by seed
 
 
 def summary(groups: Sequence[Group]) -> pd.DataFrame:
-    """One row a group: key, parameters, seeds, and every metric's mean with its interval (``*_low``, ``*_high``)."""
+    """One row per group: key, parameters, seeds, and every metric's mean with its interval (``*_low``, ``*_high``)."""
     rows = []
     for group in groups:
         hits = np.stack([run.test_hits for run in group.runs])  # (S, N, 7)
@@ -44,32 +45,37 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def differences(groups: Sequence[Group], references: Sequence[Group], metric: str = "mr") -> pd.DataFrame:
-    """:func:`differences_of_pairs` of every group to each of ``references``."""
-    return differences_of_pairs(((group, reference) for reference in references for group in groups), metric)
+def differences(
+    groups: Sequence[Group], references: Sequence[Group], metric: str = "mr", without: Iterable[Pair] = ()
+) -> pd.DataFrame:
+    """:func:`differences_of_pairs` of every group from each reference, without pairs that are judged elsewhere."""
+    elsewhere = [{group.key, reference.key} for group, reference in without]
+    pairs = [(group, reference) for reference in references for group in groups]
+    return differences_of_pairs([(a, b) for a, b in pairs if {a.key, b.key} not in elsewhere], metric)
 
 
-def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr") -> pd.DataFrame:
-    """Difference in a metric (points) of the first group of each pair to the second, its reference, by seed and image.
+def differences_of_pairs(pairs: Iterable[Pair], metric: str = "mr") -> pd.DataFrame:
+    """Differences in a metric (points) of the first group of each pair from the second, its reference.
 
-    Seeds in common are paired; an untrained group, zero-shot, is paired with every seed of the other. Each pair stands
-    once, whichever way round it comes again; a group is not compared with itself.
+    Hits are paired by seed and test image; an untrained group, zero-shot, is paired with every seed of the other. A
+    pair that comes again, either way round, is listed only once; a group is not compared with itself.
 
-    A verdict takes two seeds in common. All p-values of a frame are one family, adjusted by :func:`holm`. Equivalence
-    is judged pair by pair, by the 95 % interval that tables print and plots show; two one-sided tests at 5 % would take
-    that of 90 %.
+    A verdict needs two seeds in common. All p-values of a frame are one family, adjusted by :func:`holm`. Equivalence
+    is judged pair by pair, by the 95 % interval that tables and plots show; two one-sided tests at 5 % would use the
+    90 % interval.
 
     Returns:
-        One row a pair: key, reference (keys), seeds in common, difference with its 95 % interval low and high (of one
-        seed, over images alone), and, NaN or None where there is no verdict:
+        One row per pair: key, reference (keys), seeds in common, difference with its 95 % interval low and high (over
+        images only if there is one seed), and, NaN or None where there is no verdict:
 
-        p, p_holm: two-sided, of no difference; by itself and adjusted.
+        p, p_holm: two-sided p-value of no difference, unadjusted and adjusted.
         significant: whether p_holm is below 5 %.
-        equivalent: True with the interval inside +-1 point, False with it outside and the pair significant, None
-            where that cannot be told.
-        detectable: the true difference that is told with 80 % power (:func:`over_seeds.detectable_differences`), at
-        the strictest step of Holm's, 5 % by the number of verdicts.
+        equivalent: True if the interval is inside +-1 point, False if it is outside and the pair significant, otherwise
+            None.
+        detectable: the true difference that would be found with 80 % power
+            (:func:`over_seeds.detectable_differences`) at Holm's strictest step, 5 % divided by the number of verdicts.
     """
+    # A row per pair; how many verdicts there are decides what is detectable.
     compared = [(group.key, reference.key, _paired_hits(group, reference)) for group, reference in _distinct(pairs)]
     verdicts = sum(_has_verdict(hits) for *_, hits in compared)
     rows = [
@@ -78,18 +84,19 @@ def differences_of_pairs(pairs: Iterable[tuple[Group, Group]], metric: str = "mr
     ]
     frame = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
     frame = frame.astype(dict.fromkeys(("difference", "low", "high", "p", "detectable"), float))
+
+    # The verdicts; without a significant difference, a pair is not called more than a point apart either.
     frame["p_holm"] = holm(frame["p"])
-    frame["significant"] = (frame["p_holm"] < SIGNIFICANCE).where(frame["p"].notna())
-    for verdict in ("significant", "equivalent"):  # True, False and None stay what they are
-        frame[verdict] = pd.Series([None if pd.isna(cell) else bool(cell) for cell in frame[verdict]], dtype=object)
-    # What is not told apart is not called more than a point apart either.
-    verdicts_of_pair = zip(frame["equivalent"], frame["significant"], strict=True)
-    frame["equivalent"] = pd.Series([same if same or told else None for same, told in verdicts_of_pair], dtype=object)
+    is_significant = frame["p_holm"] < SIGNIFICANCE
+    frame["significant"] = _true_false_none(is_significant.where(frame["p"].notna()))
+    frame["equivalent"] = _true_false_none(frame["equivalent"].where(frame["equivalent"].eq(True) | is_significant))
     return frame
 
 
 def holm(p: ArrayLike) -> np.ndarray:
-    """p-values adjusted for all of them, so that the chance of any false verdict is that of one; NaN is none of them.
+    """p-values adjusted for the number of tests: below a level, the chance of any false verdict is at most that level.
+
+    NaN stays NaN and does not count as a test.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics, 1979).
 
@@ -105,7 +112,7 @@ def holm(p: ArrayLike) -> np.ndarray:
 
 
 def verdicts(differences: pd.DataFrame) -> str:
-    """How many pairs of a frame of :func:`differences` differ significantly, and how small a difference could have."""
+    """How many pairs of a frame of :func:`differences` differ significantly, and which differences could be found."""
     judged = differences["significant"].dropna()
     of_one_seed = int((differences["seeds"] == 1).sum())
     parts = []
@@ -116,11 +123,12 @@ def verdicts(differences: pd.DataFrame) -> str:
         parts.append(f"No verdict on {counted(of_one_seed, 'pair')} with one seed in common.")
     if not parts:
         parts.append("No two rows could be compared.")
-    return " ".join(filter(None, [*parts, smallest_told(differences)]))
+    parts.append(detectable_sentence(differences))
+    return " ".join(part for part in parts if part)
 
 
-def smallest_told(differences: pd.DataFrame) -> str:
-    """The median of the detectable differences, in words; empty where nothing was judged."""
+def detectable_sentence(differences: pd.DataFrame) -> str:
+    """The median of the detectable differences, in words; empty if nothing was judged."""
     detectable = differences["detectable"].dropna()
     if detectable.empty:
         return ""
@@ -133,7 +141,7 @@ def readable_summary(summary: pd.DataFrame, names: Names, failed: Sequence[Failu
     Args:
         summary: of :func:`summary`, or of :func:`per_run.scores`.
         names: of its keys.
-        failed: a method of which no run was finished has a row "failed", below the others.
+        failed: runs that failed; a method without any finished run gets a row "failed", below the others.
     """
     columns: dict[str, Any] = {
         "Method": [names[key] for key in summary["key"]],
@@ -188,27 +196,32 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _distinct(pairs: Iterable[tuple[Group, Group]]) -> list[tuple[Group, Group]]:
-    """Pairs of two groups, each once, the first way round."""
-    found: dict[frozenset[Key], tuple[Group, Group]] = {}
+def _distinct(pairs: Iterable[Pair]) -> list[Pair]:
+    """Pairs of two different groups; of those that come twice, either way round, the first."""
+    found: dict[frozenset[Key], Pair] = {}
     for group, reference in pairs:
         found.setdefault(frozenset((group.key, reference.key)), (group, reference))
     return [pair for keys, pair in found.items() if len(keys) == 2]
 
 
+def _true_false_none(verdicts: pd.Series) -> pd.Series:
+    """True and False as they are, and None for missing values; pandas would make numbers of them."""
+    return pd.Series([None if pd.isna(verdict) else bool(verdict) for verdict in verdicts], dtype=object)
+
+
 def _difference(hits: Hits | None, significance: float, metric: str) -> dict[str, Any]:
-    """Seeds, the difference in a metric with its interval, and where it has verdicts, p, equivalent and detectable."""
+    """Seeds, the difference in a metric with its interval, and where there is a verdict, equivalent and detectable."""
     if hits is None:
         return {"seeds": 0}
     found = over_seeds.paired_differences(*hits)[metric]
     if not _has_verdict(hits):
         return {"seeds": len(hits[0]), **found, "p": np.nan}
-    inside = max(-found["low"], found["high"]) <= EQUIVALENCE
-    outside = max(found["low"], -found["high"]) > EQUIVALENCE
+    is_inside = found["low"] >= -EQUIVALENCE and found["high"] <= EQUIVALENCE
+    is_outside = found["low"] > EQUIVALENCE or found["high"] < -EQUIVALENCE
     return {
         "seeds": len(hits[0]),
         **found,
-        "equivalent": inside if inside or outside else None,
+        "equivalent": is_inside if is_inside or is_outside else None,
         "detectable": over_seeds.detectable_differences(*hits, significance, POWER)[metric],
     }
 
@@ -218,7 +231,7 @@ def _has_verdict(hits: Hits | None) -> bool:
 
 
 def _paired_hits(group: Group, reference: Group) -> Hits | None:
-    """Hits of both; None where they have no seed in common."""
+    """Hits of both at their common seeds; None if they have none."""
     ours = {run.config.seed: run for run in group.runs}
     theirs = {run.config.seed: run for run in reference.runs}
     # An untrained model is the same whatever the seed.

@@ -1,7 +1,7 @@
-"""What a training step costs: trained parameters, bytes kept for the backward pass, all memory, images per second.
+"""What a training step costs: trained parameters, activation memory, total memory, images per second.
 
-Batches are made here, so nothing but a backbone is needed: weights and pixels are random, which changes neither bytes
-nor times, and captions are of the usual length.
+Batches are made here, so only a backbone is needed: weights and pixels are random, which changes neither bytes nor
+times, and captions have the usual length.
 """
 
 import dataclasses
@@ -17,7 +17,8 @@ import torch
 from petl_core import backbone
 from petl_core.adapters import METHODS, SideMethod, attach, check_method
 from petl_core.losses import infonce
-from petl_core.measuring import MIB, PeakMemory, saved_bytes, seconds_of
+from petl_core.measuring import MIB, PeakMemory, activation_bytes, seconds_of
+from petl_core.runs.experiment import find_device
 from petl_core.training.pretraining import PretrainConfig
 from petl_core.validation import ConfigError
 
@@ -41,13 +42,13 @@ class Subject:
     """A method to measure.
 
     Args:
-        key: what the measurement is found by; the reference methods are found by the keys in ``REFERENCES``.
+        key: identifies the measurement; the reference methods have the keys in ``REFERENCES``.
         method: a key of ``METHODS``.
         options: of the method.
-        cached: train on taps in half precision, as :mod:`petl_core.training.inputs` keeps them.
+        cached: train on taps in half precision, as :mod:`petl_core.training.inputs` caches them.
 
     Raises:
-        ConfigError: an unknown method or option, or a cached method whose features cannot be kept.
+        ConfigError: an unknown method or option, or ``cached`` with a method whose features change.
     """
 
     key: str
@@ -58,11 +59,11 @@ class Subject:
     def __post_init__(self):
         check_method(self.method, self.options)
         if self.cached and not issubclass(METHODS[self.method], SideMethod):
-            raise ConfigError(f"efficiency: {self.method} changes the towers, so that none of its features can be kept")
+            raise ConfigError(f"efficiency: {self.method} changes the towers, so none of its features can be cached")
 
     @property
     def title(self) -> str:
-        """As in tables: the method's title, its options where there are any, and whether it is cached."""
+        """Its name in tables: the method's title, its options if it has any, and whether it is cached."""
         options = ", ".join(f"{name} {value}" for name, value in self.options.items())
         return METHODS[self.method].title + (f" ({options})" if options else "") + (", cached" if self.cached else "")
 
@@ -82,47 +83,50 @@ def measure_training_steps(
     model_name: str = "",
     batch_size: int = 8,
     rounds: int = 2,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
 ) -> pd.DataFrame:
-    """Time whole training steps: both towers forward, InfoNCE, backward, Adam; of zero-shot the forward pass alone.
+    """Time whole training steps: both towers forward, InfoNCE, backward, Adam; for zero-shot only the forward pass.
 
-    A round takes every subject in turn, so that whatever else the machine does disturbs all alike. One model is in
-    memory at a time, beside one copy of the backbone on the CPU.
+    Each round measures every subject in turn, so that other work on the machine disturbs all alike. One model is in
+    memory at a time, in addition to one copy of the backbone on the CPU.
 
     Args:
-        subjects: with keys of their own.
+        subjects: with distinct keys.
         model_name: an open_clip model, built with random weights; "" is a small CLIP that is built in a moment.
-        batch_size: image-text pairs a step.
-        rounds: each of one step to warm up and two timed ones a subject.
-        device: "cpu", "cuda" or "cuda:1".
+        batch_size: image-text pairs per step.
+        rounds: each has one warm-up step and two timed steps per subject.
+        device: "cpu", "cuda", "cuda:1" or "auto".
 
     Returns:
-        One row a subject: ``subject`` (its key), ``method``, ``cached``, ``title``, trained ``parameters`` (without
-        ``logit_scale``), ``backward_mib`` (:func:`petl_core.measuring.saved_bytes`), ``training_mib`` (that, all
-        weights, and gradients and Adam's two moments of what is trained), ``peak_device_mib`` (the same as a GPU saw
-        it, with what lives for a moment; NaN on a CPU), ``images_per_second`` (at the median step, and at the quartiles
-        ``*_low`` and ``*_high``), ``seconds`` and ``seconds_iqr`` of a step, and ``kept_vs_*``, ``memory_vs_*`` and
-        ``throughput_vs_*``, ratios of backward_mib, training_mib and images_per_second to those of full fine-tuning and
-        of MRS-Adapter (NaN without them).
+        One row per subject: ``subject`` (its key), ``method``, ``cached``, ``title``, trained ``parameters`` (without
+        ``logit_scale``), and
+
+        activation_mib: what a step saves for its backward pass (:func:`petl_core.measuring.activation_bytes`).
+        total_mib: activations, all weights, and a gradient and Adam's two moments for each trained weight.
+        peak_device_mib: the peak on a GPU, with temporary tensors; NaN on a CPU.
+        images_per_second: at the median step, and at the quartiles ``*_low`` and ``*_high``.
+        seconds, seconds_iqr: median and interquartile range of a step.
+        activation_vs_*, total_vs_*, throughput_vs_*: ratios of activation_mib, total_mib and images_per_second to those
+        of full fine-tuning and of MRS-Adapter; NaN where these were not measured.
 
     Raises:
-        ConfigError: two subjects of one key, a batch without negatives, or no round.
+        ConfigError: two subjects with the same key, a batch without negatives, no round, or no such device.
     """
     keys = [subject.key for subject in subjects]
     if len(set(keys)) < len(keys) or batch_size < 2 or rounds < 1:
         raise ConfigError("efficiency: needs distinct keys, a batch_size of at least 2 and at least 1 round")
-    device = torch.device(device)
+    chosen_device = find_device(device)
     frozen = backbone.load(model_name) if model_name else _small_backbone()
 
     seconds: dict[str, list[float]] = {key: [] for key in keys}
     counts: dict[str, dict] = {}
     for _ in range(rounds):
         for subject in subjects:
-            trial = _Trial(subject, frozen, batch_size, device)
+            trial = _Trial(subject, frozen, batch_size, chosen_device)
             counts[subject.key] = trial.counts()
-            memory = PeakMemory(device)
+            memory = PeakMemory(chosen_device)
             seconds[subject.key] += trial.seconds(TIMED_STEPS)
-            counts[subject.key]["peak_device_mib"] = memory.mib if device.type == "cuda" else float("nan")
+            counts[subject.key]["peak_device_mib"] = memory.mib if chosen_device.type == "cuda" else float("nan")
             del trial
 
     named = [
@@ -134,12 +138,12 @@ def measure_training_steps(
 
 
 def readable_costs(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of :func:`measure_training_steps` as a table to print, without columns of nothing."""
+    """A frame of :func:`measure_training_steps` as a table to print, without empty columns."""
     columns = {
         "Method": frame["title"],
         "Trained parameters": frame["parameters"].map("{:,}".format),
-        "Kept (MiB)": frame["backward_mib"].map("{:,.1f}".format),
-        "In all (MiB)": frame["training_mib"].map("{:,.1f}".format),
+        "Activations (MiB)": frame["activation_mib"].map("{:,.1f}".format),
+        "Total (MiB)": frame["total_mib"].map("{:,.1f}".format),
         "Peak on the GPU (MiB)": frame["peak_device_mib"].map("{:,.0f}".format),
         "Images per second": frame["images_per_second"].map("{:,.1f}".format),
         "Step (s)": frame["seconds"].map("{:.3g}".format),
@@ -147,15 +151,15 @@ def readable_costs(frame: pd.DataFrame) -> pd.DataFrame:
     }
     for reference in REFERENCES:
         title = METHODS[reference].title
-        columns[f"Kept / {title}"] = frame[f"kept_vs_{reference}"].map("{:.3f}".format)
-        columns[f"In all / {title}"] = frame[f"memory_vs_{reference}"].map("{:.2f}".format)
+        columns[f"Activations / {title}"] = frame[f"activation_vs_{reference}"].map("{:.3f}".format)
+        columns[f"Total / {title}"] = frame[f"total_vs_{reference}"].map("{:.2f}".format)
         columns[f"Throughput / {title}"] = frame[f"throughput_vs_{reference}"].map("{:.2f}".format)
     table = pd.DataFrame(columns).replace("nan", "–")
     return table.loc[:, (table != "–").any()]
 
 
 class _Trial:
-    """A subject attached to its own copy of the backbone, with a batch, ready to step."""
+    """A subject attached to its own copy of the backbone, with a batch to train on."""
 
     def __init__(self, subject: Subject, frozen: backbone.Backbone, batch_size: int, device: torch.device):
         torch.manual_seed(0)
@@ -176,19 +180,19 @@ class _Trial:
         self.optimizer = torch.optim.Adam(trained, lr=1e-5) if trained else None
 
     def counts(self) -> dict:
-        """What is counted, not timed: trained parameters, MiB kept for the backward pass, MiB that training holds."""
+        """What is counted, not timed: trained parameters, activation memory and total memory."""
         weights = (*self.model.parameters(), *self.model.buffers())
-        kept = saved_bytes(self._loss, (*weights, self.images, self.tokens))
-        # A gradient and Adam's two moments stand beside each trained weight.
-        held = _bytes(weights) + 3 * _bytes(self.model.trainable().values())
+        activations = activation_bytes(self._loss, (*weights, self.images, self.tokens))
+        # Each trained weight also has a gradient and Adam's two moments.
+        weights_and_states = _bytes(weights) + 3 * _bytes(self.model.trainable().values())
         return {
             "parameters": self.model.trainable_count(),
-            "backward_mib": kept / MIB,
-            "training_mib": (held + kept) / MIB,
+            "activation_mib": activations / MIB,
+            "total_mib": (weights_and_states + activations) / MIB,
         }
 
     def seconds(self, steps: int) -> list[float]:
-        """Of each of ``steps`` steps, after one that also allocates the optimiser's state."""
+        """Of each of ``steps`` steps, after an untimed one, which also allocates the optimiser's state."""
         return [seconds_of(self._step, self.device) for _ in range(1 + steps)][1:]
 
     def _step(self) -> None:
@@ -246,7 +250,7 @@ def _with_ratios(frame: pd.DataFrame) -> pd.DataFrame:
     by_subject = frame.set_index("subject")
     for name in REFERENCES:
         reference = by_subject.reindex([name]).iloc[0]  # NaN where it was not measured
-        frame[f"kept_vs_{name}"] = frame["backward_mib"] / reference["backward_mib"]
-        frame[f"memory_vs_{name}"] = frame["training_mib"] / reference["training_mib"]
+        frame[f"activation_vs_{name}"] = frame["activation_mib"] / reference["activation_mib"]
+        frame[f"total_vs_{name}"] = frame["total_mib"] / reference["total_mib"]
         frame[f"throughput_vs_{name}"] = frame["images_per_second"] / reference["images_per_second"]
     return frame

@@ -1,7 +1,16 @@
-"""The test split as a finished run's model embeds it: the one place of this room where a model of the study is run."""
+"""A model applied to test images and captions: embeddings, focus maps, the small targets that it finds."""
 
-from petl_core.data import RetrievalData
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from petl_core import retrieval
+from petl_core.adapters.base import AdaptedCLIP
+from petl_core.adapters.focus import focus_maps
+from petl_core.data import RetrievalData, Split
 from petl_core.evaluation.embedding_space import Space
+from petl_core.evaluation.focus import TargetQueries, query_hits_as_image_hits
 from petl_core.runs.experiment import load_model
 from petl_core.runs.folder import Run
 from petl_core.training import encoding
@@ -22,3 +31,26 @@ def embed_test_split(run: Run, dataset: RetrievalData, data_root: str, progress:
     model = load_model(run, data_root)
     prepared = encoding.prepare(dataset.test, model.backbone, progress)
     return Space(*encoding.embed(model, prepared, progress))
+
+
+def target_hits(model: AdaptedCLIP, test: Split, queries: TargetQueries) -> np.ndarray:
+    """Which captions about small targets a model finds an image for.
+
+    Args:
+        model: whose embeddings are compared.
+        test: with the N images of ``queries``.
+        queries: Q captions, and which images each describes.
+
+    Returns:
+        (Q, 7) as from :func:`petl_core.evaluation.focus.query_hits_as_image_hits`.
+    """
+    prepared = encoding.prepare(test, model.backbone)
+    images = encoding.embed_images(model, prepared, prepared.pixels_of)
+    texts = encoding.embed_captions(model, queries.captions)
+    return query_hits_as_image_hits(retrieval.similarity(texts, images), queries.relevant)
+
+
+def focus_maps_of(model: AdaptedCLIP, images: Sequence[Path]) -> np.ndarray:
+    """Focus weights of B image files: (B, layers, height, width) of :func:`petl_core.adapters.focus.focus_maps`."""
+    pixels = model.backbone.normalise(model.backbone.pixels(images)).to(model.device)
+    return np.concatenate([focus_maps(model, batch).cpu().numpy() for batch in pixels.split(encoding.ENCODE_BATCH)])

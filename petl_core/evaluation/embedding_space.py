@@ -26,12 +26,12 @@ def compare_spaces(before: Space, after: Space, split: Split, samples: int = 100
 
     The modality gap is the distance between the mean image and the mean text; all other measures are mean cosines.
     An unmatched pair is an image and a caption of another image, even one that copies the image's own word for word.
-    Pairs of texts, and all pairs by scene, are of two images; those by scene leave out images without a label, and
-    there are none where no two labelled images make such a pair.
+    Pairs of texts, and all pairs by scene, are from two different images. Pairs by scene leave out images without a
+    label; a measure that no pair of labelled images has is missing from the frame.
 
-    Percentile intervals, from a bootstrap that resamples images together with their captions; the same resamples
-    before and after, so the change is paired. The gap is a norm, which noise only lengthens: where it is near zero,
-    its interval lies too high.
+    Intervals are percentiles of a bootstrap that resamples images together with their captions. Before and after use
+    the same resamples, so the change is paired. The gap is a norm, which noise can only increase: where it is near
+    zero, its interval is too high.
 
     Args:
         before: the split as zero-shot CLIP embeds it.
@@ -41,7 +41,7 @@ def compare_spaces(before: Space, after: Space, split: Split, samples: int = 100
         seed: of the resamples.
 
     Returns:
-        One row a ``measure``: its value ``before``, ``after`` and the ``change``, each with ``*_low`` and ``*_high``.
+        One row per ``measure``: its value ``before``, ``after`` and the ``change``, each with ``*_low`` and ``*_high``.
     """
     # The first row of weights is the split itself, every other one a resample of its images.
     n_images = len(split.images)
@@ -58,7 +58,7 @@ def compare_spaces(before: Space, after: Space, split: Split, samples: int = 100
 
 
 def readable_measures(frame: pd.DataFrame) -> pd.DataFrame:
-    """A frame of :func:`compare_spaces` for print: "value [low, high]"."""
+    """A frame of :func:`compare_spaces` to print: "value [low, high]"."""
     columns = {"Measure": frame["measure"]}
     for name, form in (("before", ".3f"), ("after", ".3f"), ("change", "+.3f")):
         rows = zip(frame[name], frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
@@ -68,7 +68,7 @@ def readable_measures(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw_pairs(split: Split, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Matched pairs at random, each of another image.
+    """Matched pairs at random, each from a different image.
 
     Args:
         split: to draw from.
@@ -91,13 +91,13 @@ def stack_pairs(before: Space, after: Space, images: np.ndarray, captions: np.nd
 
 
 def project_umap(points: np.ndarray, neighbours: int = 50, seed: int = 0) -> np.ndarray:
-    """One UMAP of all points, by cosine, laid out from their principal components.
+    """One UMAP of all points, by cosine, starting from their principal components.
 
-    The same arguments give the same coordinates: it runs on one thread.
+    It runs on one thread, so the same arguments give the same coordinates.
 
     Args:
         points: (..., d).
-        neighbours: of each point, which UMAP tries to keep.
+        neighbours: number of neighbours that UMAP tries to keep near each point.
         seed: of the layout.
 
     Returns:
@@ -135,6 +135,7 @@ def project_pca(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _measures(space: Space, split: Split, weights: np.ndarray) -> pd.DataFrame:
     """Every measure for each row of image weights, (R, N); NaN where there is no such pair."""
+    # The captions of each image, summed, and their cosines to it.
     images = space.images.astype(float)
     captions = split.captions_per_image.astype(float)  # (N,)
     sums = np.zeros_like(images)  # (N, d) the captions of each image, summed
@@ -166,10 +167,10 @@ def _measures(space: Space, split: Split, weights: np.ndarray) -> pd.DataFrame:
         measures[f"{kind}, same scene"] = _mean_of_pairs(weights, *sums_and_counts, same)
         measures[f"{kind}, different scenes"] = _mean_of_pairs(weights, *sums_and_counts, ~same_scene & both_labelled)
 
-    # What decides retrieval: how far matched pairs stand above unmatched ones.
+    # What decides retrieval: how much closer matched pairs are than unmatched ones.
     matched_labelled = _ratio(weights @ (own * labelled), weights @ (captions * labelled))
-    measures["matched less unmatched"] = measures["matched image–text"] - measures["unmatched image–text"]
-    measures["matched less unmatched, same scene"] = matched_labelled - measures["unmatched image–text, same scene"]
+    measures["matched minus unmatched"] = measures["matched image–text"] - measures["unmatched image–text"]
+    measures["matched minus unmatched, same scene"] = matched_labelled - measures["unmatched image–text, same scene"]
     return pd.DataFrame(measures)
 
 

@@ -1,14 +1,14 @@
-"""Factors: the settings that an ablation varies, read off a run and shown to people.
+"""Factors: the settings that an ablation varies, read from a run and put into words.
 
 A factor is a field of :class:`~petl_core.config.RunConfig`, an option of the method, or one of
 
 terms      the terms of the loss that have a weight, as a tuple
-labels     what training did with scene labels: pairs of a field and its value
-queries    what the test knows of scene classes: "none", or a mode of petl_core.runs.scene_tests
-queue      the settings of a queue, but for its size, that are not the default ones: pairs of field and value
+labels     how training used scene labels: pairs of a field and its value
+queries    what the test knows about scene labels: PLAIN_TEST, or a mode of petl_core.runs.scene_tests
+queue      the settings of a queue, except its size, that differ from their defaults: pairs of a field and its value
 
-``train_images`` is the number of images that were trained on, where the field may say 0 for all, and ``temperature`` is
-"learned" where it was.
+``train_images`` is the number of images that were trained on (where the field is 0, all of them); ``temperature`` is
+"learned" if it was.
 """
 
 import dataclasses
@@ -22,6 +22,7 @@ from petl_core.evaluation.names import (
     HMMC_TERMS,
     LABEL_USES,
     NO_VALUE,
+    PLAIN_TEST,
     QUERY_MODES,
     loss_term_names,
     loss_terms,
@@ -38,8 +39,8 @@ SWITCHED_BY: dict[str, Callable[[RunConfig], Any]] = {
     "scene_template": lambda config: config.scene_probability,
 }
 OF_A_QUEUE = tuple(name for name in SWITCHED_BY if name.startswith("queue_"))
-LEARNED = "learned"  # the value of a temperature that was
-TITLES = {  # where it is not what the field is called
+LEARNED = "learned"  # value of a temperature that was learned
+TITLES = {  # of factors whose title is not the field's name
     "terms": "HMMC terms",
     "labels": "Labels in training",
     "queries": "Test",
@@ -57,13 +58,13 @@ VALUE_NAMES = {
 
 
 def factor_value(run: Run, factor: str) -> Hashable:
-    """A factor's value in a run; None where another setting switches it off, or in an untrained run's plain test.
+    """A factor's value in a run; None if another setting switches it off, and for an untrained run's plain test.
 
     Raises:
         ValueError: the run's configuration has no such field, nor its method such an option.
     """
     config = run.config
-    if factor == "queries" and (config.epochs or query_mode(run) != "none"):
+    if factor == "queries" and (config.epochs or query_mode(run) != PLAIN_TEST):
         return query_mode(run)
     if not config.epochs or (factor in SWITCHED_BY and not SWITCHED_BY[factor](config)):
         return None
@@ -84,7 +85,7 @@ def factor_value(run: Run, factor: str) -> Hashable:
 
 
 def fields_of(factor: str) -> list[str]:
-    """The fields of RunConfig, or options, that a factor stands for."""
+    """The fields of RunConfig, or options, that a factor covers."""
     if factor == "terms":
         return [f"w_{term}" for term in RunConfig().terms]
     if factor == "labels":
@@ -95,7 +96,7 @@ def fields_of(factor: str) -> list[str]:
 
 
 def queue_settings(config: RunConfig) -> tuple[tuple[str, Any], ...]:
-    """The settings of a run's queue, but for its size, that have an effect and are not the default ones."""
+    """The settings of a run's queue, except its size, that have an effect and differ from their defaults."""
     changed = config.changed()
     return tuple((name, changed[name]) for name in OF_A_QUEUE if name in changed and SWITCHED_BY[name](config))
 
@@ -115,7 +116,7 @@ def format_value(factor: str, value: Any) -> str:
         return _queue_words(dict(value))
     if isinstance(value, tuple):
         return ", ".join(format_value("", part) for part in value)
-    if value is None or value != value:  # NaN, into which a frame of numbers turns None
+    if value is None or value != value:  # NaN, which None becomes in a column of numbers
         return NO_VALUE
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -127,7 +128,7 @@ def format_value(factor: str, value: Any) -> str:
 
 
 def _queue_words(settings: dict[str, Any]) -> str:
-    """Its keys, and then whatever else was changed; numbers follow their field."""
+    """Its keys, then the other changed settings; numbers follow the name of their field."""
     words = [format_value("queue_keys", settings.pop("queue_keys", RunConfig().queue_keys))]
     for name, value in settings.items():
         shown = format_value(name, value)
@@ -136,7 +137,7 @@ def _queue_words(settings: dict[str, Any]) -> str:
 
 
 def _hashable(value: Any) -> Hashable:
-    """Lists and mappings, which JSON has, as tuples."""
+    """Lists and mappings from JSON as tuples."""
     if isinstance(value, dict):
         return tuple((key, _hashable(inner)) for key, inner in value.items())
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value

@@ -1,7 +1,7 @@
 """Whether a Focus-Adapter looks at the small targets, and whether that helps to find them.
 
-Its weights on targets and on the background, by layer; and a test of its own, with captions that speak of the small
-things that stand apart in an image and of nothing else. Both are for drawn data sets, which know where what is.
+Two measurements: its weights on targets and on the background, by layer; and a separate test, whose captions mention
+only the small objects that stand apart in an image. Both need a drawn data set, which records where its objects are.
 """
 
 import csv
@@ -15,16 +15,14 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from petl_core import retrieval
-from petl_core.adapters.base import AdaptedCLIP
-from petl_core.adapters.focus import focus_maps
-from petl_core.data import Split, read_image
+from petl_core.data import read_image
+from petl_core.evaluation import comparison
 from petl_core.evaluation.names import MINUS, NO_VALUE
 from petl_core.retrieval import over_seeds
 from petl_core.retrieval.ranks import KS
 from petl_core.runs.folder import Run
-from petl_core.training.encoding import ENCODE_BATCH, embed_captions, embed_images, prepare
 
-# Of a drawn data set's folder: the box of each small target, and captions that speak of them alone.
+# Files of a drawn data set: the box of each small target, and captions that mention only small targets.
 TARGETS, CAPTIONS = "targets.csv", "target_captions.csv"
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the image file
@@ -41,31 +39,34 @@ def target_boxes(folder: str | Path) -> dict[str, list[Box]]:
 
 @dataclass(frozen=True)
 class TargetQueries:
-    """Q distinct captions about small targets, and which of N images each is true of."""
+    """Q distinct captions about small targets, and which of N images each describes."""
 
     captions: tuple[str, ...]  # (Q,)
     relevant: np.ndarray  # (Q, N) bool
 
 
 def target_queries(folder: str | Path, images: Sequence[Path]) -> TargetQueries:
-    """The captions of ``target_captions.csv``, each once, in a drawn data set's folder.
+    """The distinct captions of ``target_captions.csv`` in a drawn data set's folder.
 
-    A caption says noun, colour and count. It is true of every image that shows exactly as many small targets of that
+    A caption gives noun, colour and count. It describes every image with exactly that number of small targets of that
     noun and colour, whether they stand apart there or not: an image with two red cars in a row matches "two red cars".
     """
+    # What the captions describe, and what the images show: (noun, colour, count).
     folder = Path(folder)
     described = {(row["noun"], row["colour"], int(row["count"])): row["caption"] for row in _rows(folder / CAPTIONS)}
     shown: dict[str, set[tuple[str, str, int]]] = {}
     counts = Counter((row["filename"], row["noun"], row["colour"]) for row in _rows(folder / TARGETS))
     for (name, noun, colour), count in counts.items():
         shown.setdefault(name, set()).add((noun, colour, count))
+
+    # Which match.
     relevant = [[target in shown.get(Path(path).name, ()) for path in images] for target in described]
     return TargetQueries(tuple(described.values()), np.array(relevant))
 
 
 @dataclass(frozen=True)
 class TargetTest(Run):
-    """A finished run by its test with :class:`TargetQueries`."""
+    """A finished run, tested with :class:`TargetQueries`."""
 
     hits: np.ndarray
 
@@ -74,50 +75,36 @@ class TargetTest(Run):
         return self.hits
 
 
-def query_hits(scores: ArrayLike, relevant: np.ndarray) -> np.ndarray:
-    """A table of queries for what compares tables of images (:func:`petl_core.retrieval.per_image_hits`).
+def query_hits_as_image_hits(scores: ArrayLike, relevant: np.ndarray) -> np.ndarray:
+    """Hits of text queries, laid out so that the statistics of :func:`petl_core.retrieval.per_image_hits` accept them.
+
+    Intervals and differences are computed from a row per image, with its hits in both directions and its number of
+    captions. Here each row is a query, as if it were an image with one caption. Queries have no image-to-text
+    direction, so their text-to-image hits fill its columns as well: the recalls are those of the queries, ``mr`` is the
+    mean of the three, and bootstraps resample queries.
 
     Args:
         scores: (Q, N) of queries and images; constant ones give the hits of a random order.
         relevant: (Q, N) bool.
 
     Returns:
-        (Q, 7): hits at 1, 5 and 10, twice, and 1. So text-to-image recalls are the share of queries with a relevant
-        image among the first, ties as in :mod:`petl_core.retrieval`; ``mr`` is the mean of the three; and what is
-        resampled are queries.
+        (Q, 7): hits at 1, 5 and 10, the same again, and 1. A hit is a relevant image among the first k, ties as in
+        :mod:`petl_core.retrieval`.
     """
     ranking = retrieval.rank(scores, relevant)
-    hits = [ranking.hits(k) for k in KS]
-    return np.column_stack([*hits, *hits, np.ones(len(relevant))])
-
-
-def target_hits(model: AdaptedCLIP, test: Split, queries: TargetQueries) -> np.ndarray:
-    """What a model finds of captions about small targets, as :func:`query_hits`.
-
-    Args:
-        model: whose embeddings are compared.
-        test: with the N images of ``queries``.
-        queries: of :func:`target_queries`.
-    """
-    prepared = prepare(test, model.backbone)
-    images, texts = embed_images(model, prepared, prepared.pixels_of), embed_captions(model, queries.captions)
-    return query_hits(retrieval.similarity(texts, images), queries.relevant)
-
-
-def focus_maps_of(model: AdaptedCLIP, images: Sequence[Path]) -> np.ndarray:
-    """Focus weights of image files: (B, layers, height, width) of :func:`petl_core.adapters.focus.focus_maps`."""
-    pixels = model.backbone.normalise(model.backbone.pixels(images)).to(model.device)
-    return np.concatenate([focus_maps(model, batch).cpu().numpy() for batch in pixels.split(ENCODE_BATCH)])
+    text_to_image = [ranking.hits(k) for k in KS]
+    captions_per_row = np.ones(len(relevant))
+    return np.column_stack([*text_to_image, *text_to_image, captions_per_row])
 
 
 def readable_recalls(table: pd.DataFrame) -> pd.DataFrame:
-    """A readable summary (:mod:`petl_core.evaluation.comparison`) of :class:`TargetTest` without what stands twice."""
-    kept = table.drop(columns=[column for column in table if column.startswith("I→T")])
-    return kept.rename(columns={"mR": "Mean"})
+    """A readable summary (:mod:`petl_core.evaluation.comparison`) of :class:`TargetTest` without repeated columns."""
+    repeated = [column for column in table if column.startswith("I→T")]
+    return table.drop(columns=repeated).rename(columns={"mR": "Mean"})
 
 
 def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list[Box]]) -> pd.DataFrame:
-    """Mean weight of the patches that a target's centre lies in, and of all others, by image and layer.
+    """Mean weight of the patches that hold a target's centre, and of all others, by image and layer.
 
     Args:
         images: B files, square.
@@ -125,7 +112,7 @@ def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list
         boxes: targets by file name, as from :func:`target_boxes`; an image without targets is left out.
 
     Returns:
-        A row an image and layer: ``image``, ``layer`` (from 1), ``target`` and ``background`` (0..1).
+        One row per image and layer: ``image``, ``layer`` (from 1), ``target`` and ``background`` (0..1).
     """
     rows = []
     for path, weights in zip(images, maps, strict=True):
@@ -141,21 +128,26 @@ def target_focus(images: Sequence[Path], maps: np.ndarray, boxes: dict[str, list
 
 
 def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
-    """Frames of :func:`target_focus`, one a seed, as means over seeds and images.
+    """Frames of :func:`target_focus` as means over seeds and images, to print.
 
     Args:
-        focus: with a column ``seed``.
+        focus: the frames of all seeds together, with a column ``seed``.
 
     Returns:
-        A row a layer: Layer, Target, Background, Difference, 95% interval (of the difference, over images and, of
-        several seeds, over those), Seeds above, how many seeds pass targets more than background on average, and
-        Targets pass: "more" or "less" than background where the interval leaves out 0.
+        One row per layer: Layer, Target, Background, Difference, and
+
+        95% interval: of the difference, over images and, if there are several, seeds.
+        Seeds above: number of seeds that pass targets more than background on average.
+        Targets pass: "more" or "less" than background if the difference is significant (5 % level, adjusted by Holm for
+        all layers); "one seed" if there is no verdict.
     """
+    # A row per layer.
     differences = focus.assign(difference=focus["target"] - focus["background"])
-    rows = []
+    rows, p_values = [], []
     for layer, part in differences.groupby("layer"):
         difference = part.pivot(index="seed", columns="image", values="difference")
-        low, high = _interval(difference.to_numpy())
+        low, high, p = _interval_and_p(difference.to_numpy())
+        p_values.append(p)
         rows.append(
             {
                 "Layer": layer,
@@ -164,19 +156,26 @@ def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
                 "Difference": part["difference"].mean(),
                 "95% interval": f"[{low:+.3f}, {high:+.3f}]".replace("-", MINUS),
                 "Seeds above": f"{(difference.mean(axis=1) > 0).sum()} of {len(difference)}",
-                "Targets pass": "more" if low > 0 else "less" if high < 0 else NO_VALUE,
             }
         )
-    return pd.DataFrame(rows)
+
+    # The verdicts, adjusted for all layers.
+    table = pd.DataFrame(rows)
+    table["Targets pass"] = np.where(table["Difference"] > 0, "more", "less")
+    adjusted = comparison.holm(p_values)
+    table.loc[adjusted >= comparison.SIGNIFICANCE, "Targets pass"] = NO_VALUE
+    table.loc[np.isnan(adjusted), "Targets pass"] = "one seed"
+    return table
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of the mean of values (S, N), of S seeds and N images."""
-    if len(values) > 1:
-        low, high = over_seeds.MeanOverSeeds.of(values[..., None]).interval(0.95)[0]
-        return float(low), float(high)
+def _interval_and_p(values: np.ndarray) -> tuple[float, float, float]:
+    """The 95 % interval of the mean of values (S, N) of S seeds and N images, and its p-value, NaN with one seed."""
+    if len(values) >= comparison.SEEDS_FOR_A_VERDICT:
+        mean = over_seeds.MeanOverSeeds.of(values[..., None])
+        low, high = mean.interval(0.95)[0]
+        return float(low), float(high), float(mean.p_values()[0])
     margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
-    return float(values.mean() - margin), float(values.mean() + margin)
+    return float(values.mean() - margin), float(values.mean() + margin), np.nan
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

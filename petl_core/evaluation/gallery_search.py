@@ -1,4 +1,4 @@
-"""What a query finds: ranks of its own counterpart, what else its answers are, what adaptation fixes and breaks."""
+"""What a query finds: the rank of its own counterpart, the kinds of other answers, what adaptation fixes and breaks."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ OUTCOMES = ("found by both", "fixed", "broken", "missed by both", "tied")
 
 @dataclass(frozen=True)
 class Searched:
-    """A test split with the scores of every image for every caption, (N, M)."""
+    """A test split with the score of every image for every caption, (N, M)."""
 
     split: Split
     scores: np.ndarray
@@ -55,7 +55,7 @@ def outcomes(before: retrieval.Ranking, after: retrieval.Ranking, k: int) -> np.
         k: how many answers count.
 
     Returns:
-        (Q,) of ``OUTCOMES``; "tied" where that hangs on the order of equal scores, for either model.
+        (Q,) of ``OUTCOMES``; "tied" if that depends on the order of equal scores for either model.
     """
     was, now = before.hits(k), after.hits(k)
     cases = [(was == 1) & (now == 1), (was == 0) & (now == 1), (was == 1) & (now == 0), (was == 0) & (now == 0)]
@@ -63,7 +63,7 @@ def outcomes(before: retrieval.Ranking, after: retrieval.Ranking, k: int) -> np.
 
 
 def kind_of_image(split: Split, caption: int, image: int) -> str:
-    """What an image is to a caption: "own", "same words" (no worse an answer), "same scene" or "other"."""
+    """What an image is to a caption: "own", "same words" (an equally good answer), "same scene" or "other"."""
     own = split.image_of[caption]
     if image == own:
         return "own"
@@ -74,31 +74,39 @@ def kind_of_image(split: Split, caption: int, image: int) -> str:
 
 
 class FoundCaption(NamedTuple):
-    """A caption that an image finds, its verbatim copies merged into it."""
+    """A caption that an image finds, with its verbatim copies merged."""
 
     text: str
     copies: int
-    kind: str  # "own" where one of the copies is the image's own, else "same scene" or "other"
+    kind: str  # "own" if one of the copies is the image's own, otherwise "same scene" or "other"
     score: float
 
 
 def merge_copies(found: Searched, image: int, captions: Iterable[int]) -> list[FoundCaption]:
-    """Captions with verbatim copies as one, each where its first copy stands."""
+    """Captions in the given order, with verbatim copies merged into the first of them."""
+    # The captions with the same words.
     split = found.split
     copies: dict[str, list[int]] = {}
     for caption in captions:
         copies.setdefault(caption_key(split.captions[caption]), []).append(caption)
+
+    # What each is to the image.
     merged = []
     for same in copies.values():
         images = set(split.image_of[same])
-        alike = split.scenes[image] and split.scenes[image] in {split.scenes[other] for other in images}
-        kind = "own" if image in images else "same scene" if alike else "other"
+        scenes = {split.scenes[other] for other in images}
+        if image in images:
+            kind = "own"
+        elif split.scenes[image] and split.scenes[image] in scenes:
+            kind = "same scene"
+        else:
+            kind = "other"
         merged.append(FoundCaption(split.captions[same[0]], len(same), kind, float(found.scores[image, same[0]])))
     return merged
 
 
 def best_captions(found: Searched, image: int, k: int) -> list[FoundCaption]:
-    """The k best distinct captions of an image, each with all its copies."""
+    """The k best distinct captions for an image, each with all its copies."""
     ordered = retrieval.top_k(found.scores[image], found.scores.shape[1])
     return merge_copies(found, image, ordered)[:k]
 

@@ -1,4 +1,4 @@
-"""Finished runs in groups: of one group are those that differ in their seed alone."""
+"""Finished runs in groups; the runs of a group differ only in their seed."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from petl_core.config import RunConfig
-from petl_core.evaluation.names import describe
+from petl_core.evaluation.names import describe, loss_terms
 from petl_core.runs.folder import Run
 
 Key = tuple[Hashable, ...]
@@ -14,14 +14,14 @@ Key = tuple[Hashable, ...]
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seed alone, seeds ascending, and the key by which tables and plots know them."""
+    """Runs that differ only in their seed, seeds ascending, and the key that identifies them in tables and plots."""
 
     key: Key
     runs: tuple[Run, ...]
 
     @property
     def first(self) -> Run:
-        """The run that stands for all of them where their seed does not matter."""
+        """The run that represents all of them where the seed does not matter."""
         return self.runs[0]
 
     @property
@@ -50,13 +50,27 @@ def group_runs(runs: Iterable[Run], key_of: Callable[[Run], Key]) -> list[Group]
     return [Group(key, tuple(sorted(alike, key=lambda run: run.config.seed))) for key, alike in members.items()]
 
 
+def representative(groups: Iterable[Group], method: str) -> Group | None:
+    """Of a method's groups, the one trained with InfoNCE on image-text pairs only, otherwise the first.
+
+    Args:
+        groups: of :func:`group_runs` by :func:`petl_core.evaluation.names.method_and_loss`.
+        method: a key of the methods.
+    """
+    of_method = [group for group in groups if group.first.config.method == method]
+    for group in of_method:
+        if loss_terms(group.first.config) == ("cross",) and group.first.config.contrast == "infonce":
+            return group
+    return of_method[0] if of_method else None
+
+
 def first_runs(groups: Iterable[Group]) -> dict[Key, Run]:
-    """The first run of each group by its key: what :mod:`names` needs to name a group."""
+    """The first run of each group by its key, from which :mod:`names` makes the name of the group."""
     return {group.key: group.first for group in groups}
 
 
 def differing_fields(configs: Sequence[RunConfig], known: Iterable[str] = ()) -> list[str]:
-    """Names of the fields and method options, but for ``known``, that are not the same in all configurations."""
+    """Names of the fields and method options, except ``known``, that are not the same in all configurations."""
     known = {*known, "method_options"}
     flat = [{**dataclasses.asdict(config), **config.method_options} for config in configs]
     names = dict.fromkeys(name for fields in flat for name in fields if name not in known)
@@ -64,5 +78,5 @@ def differing_fields(configs: Sequence[RunConfig], known: Iterable[str] = ()) ->
 
 
 def validation_mr(run: Run) -> float:
-    """Validation mR at the chosen epoch, in percent; 0 for a run that was not trained."""
+    """Validation mR at the chosen epoch, in percent; 0 for an untrained run."""
     return run.metrics["history"][run.metrics["chosen_epoch"]].get("validation_mr", 0.0)

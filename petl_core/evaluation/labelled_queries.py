@@ -1,4 +1,4 @@
-"""A run's tests in which something is known of scene classes, each a test of its own beside the plain one."""
+"""A run's tests that use scene labels, each separate from the plain test."""
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
@@ -8,17 +8,18 @@ import pandas as pd
 
 from petl_core.config import RunConfig
 from petl_core.data.scene_labels import TEMPLATE
-from petl_core.evaluation.names import NO_VALUE, QUERY_MODES, describe
+from petl_core.evaluation.names import NO_VALUE, PLAIN_TEST, QUERY_MODES, describe
 from petl_core.runs.folder import Run
 
 LABEL_IN_QUERY = ("predicted", "oracle")  # modes in which the label joins the text
-LEAKS = ("oracle", "gallery_oracle")  # modes that know the label of the image that is looked for
+LEAKS = ("oracle", "gallery_oracle")  # modes that know the label of the image that is searched for
+NO_LABELS: tuple[tuple[str, Hashable], ...] = ()  # what trained_with returns for training without scene labels
 TRAINED_WITH = ("scene_probability", "scene_template", "scene_weight", "scene_balance")  # fields of RunConfig
 
 
 @dataclass(frozen=True)
 class LabelledTest(Run):
-    """A finished run by one of its tests with scene classes: a mode of :mod:`petl_core.runs.scene_tests`."""
+    """A finished run in one of its tests with scene labels, a mode of :mod:`petl_core.runs.scene_tests`."""
 
     mode: str
 
@@ -28,18 +29,18 @@ class LabelledTest(Run):
 
 
 def labelled_tests(run: Run) -> list[LabelledTest]:
-    """A run's tests with scene classes, in the order of ``QUERY_MODES``; none on data without scene labels."""
+    """A run's tests with scene labels, in the order of ``QUERY_MODES``; none on data without scene labels."""
     modes = [mode for mode in QUERY_MODES if mode in run.metrics["scene_scores"]]
     return [LabelledTest(run.folder, run.config, run.metrics, mode) for mode in modes]
 
 
 def query_mode(run: Run) -> str:
-    """What a test knows of scene classes: a key of :data:`names.QUERY_MODES`."""
-    return run.mode if isinstance(run, LabelledTest) else "none"
+    """What a test knows about scene labels: a key of :data:`names.QUERY_MODES`."""
+    return run.mode if isinstance(run, LabelledTest) else PLAIN_TEST
 
 
 def trained_with(config: RunConfig) -> tuple[tuple[str, Hashable], ...]:
-    """What training did with scene labels: the fields of ``TRAINED_WITH`` that are on, with their values."""
+    """How training used scene labels: the fields of ``TRAINED_WITH`` that are on, with their values."""
     used = {name: getattr(config, name) for name in TRAINED_WITH}
     if not config.scene_probability or config.scene_template == TEMPLATE:
         used["scene_template"] = ""
@@ -50,14 +51,14 @@ def class_accuracy(runs: Iterable[Run]) -> pd.DataFrame:
     """How well each run predicts scene classes, to print: test accuracy, predictors, and weights of the soft prior."""
     rows = []
     for run in {run.config.hash: run for run in runs if run.metrics["scene_test"]}.values():
-        told = run.metrics["scene_test"]
-        weights = told["prior_weights"]["gallery_soft"]
+        found = run.metrics["scene_test"]
+        weights = found["prior_weights"]["gallery_soft"]
         rows.append(
             {
                 "Run": f"{describe(run)}, seed {run.config.seed}",
-                "Classes": len(told["classes"]),
-                **{f"{kind.capitalize()} (%)": _percent(told["accuracy"][kind]) for kind in ("text", "image")},
-                **{f"{kind.capitalize()} predictor": told["predictor"][kind] for kind in ("text", "image")},
+                "Classes": len(found["classes"]),
+                **{f"{kind.capitalize()} (%)": _percent(found["accuracy"][kind]) for kind in ("text", "image")},
+                **{f"{kind.capitalize()} predictor": found["predictor"][kind] for kind in ("text", "image")},
                 "Prior weight, I→T": f"{weights['i2t']:g}",
                 "Prior weight, T→I": f"{weights['t2i']:g}",
             }

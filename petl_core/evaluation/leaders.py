@@ -1,4 +1,4 @@
-"""Which values of a table stand in bold: the best of each column, and those right behind it."""
+"""Which values of a table are bold: in each column, those that include the true best with 95 % confidence."""
 
 from collections.abc import Sequence
 
@@ -8,31 +8,38 @@ from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import Group
 from petl_core.evaluation.names import METRICS
 
-BOLD = "Bold: the best, and those behind it down to the first that is significantly below (5% level, adjusted by Holm)."
+BOLD = "Bold: with 95% confidence, the true best of the column is among these."
 
 
 def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
     """Which groups lead in each metric.
 
-    A column is one family of comparisons with its best group. In descending order, groups lead until one is
-    significantly below the best, or cannot be judged for want of seeds: a mean that varies much does not lead for that.
+    This is Gupta's subset selection: a group is out if it is significantly below the best mean, at 5 % divided by the
+    number of rivals (Bonferroni). So the truly best group is left out with a probability of at most 5 %, although the
+    best mean was picked from the same data. In descending order, groups lead until one is out or has too few seeds to
+    be judged, so that no group leads merely because its mean is uncertain.
+
+    Source: Gupta, "On some multiple decision (selection and ranking) rules" (Technometrics, 1965).
 
     Args:
         groups: finished ones.
         summary: of :func:`comparison.summary`, of the same groups.
 
     Returns:
-        One row a group, a boolean column for each title of ``METRICS``.
+        One row per group, and a boolean column for each title of ``METRICS``.
     """
     columns = {}
     for metric, title in METRICS.items():
+        # Groups that are not significantly below the best.
         best = groups[int(summary[metric].argmax())]
         judged = [group for group in groups if _can_be_judged(group, best)]
         found = comparison.differences(judged, [best], metric)
-        alike = {best.key} | {row.key for row in found.itertuples() if row.significant is False}
+        not_below = {best.key, *found["key"][found["p"] * len(found) >= comparison.SIGNIFICANCE]}
+
+        # From the best downwards, those before the first one that is out or cannot be judged.
         leading = set()
         for place in summary[metric].argsort()[::-1]:
-            if groups[place].key not in alike:
+            if groups[place].key not in not_below:
                 break
             leading.add(groups[place].key)
         columns[title] = [group.key in leading for group in groups]
@@ -40,7 +47,7 @@ def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _can_be_judged(group: Group, best: Group) -> bool:
-    """Whether they have the seeds in common that a verdict takes; an untrained group has all of them."""
+    """Whether they have as many seeds in common as a verdict needs; an untrained group has them all."""
     if not (group.is_trained and best.is_trained):
         return max(len(group.runs), len(best.runs)) >= comparison.SEEDS_FOR_A_VERDICT
     common = {run.config.seed for run in group.runs} & {run.config.seed for run in best.runs}

@@ -1,4 +1,4 @@
-"""Validation mR by epoch, of every run of a comparison, and whether it still climbs at the end."""
+"""Validation mR by epoch for every run of a comparison, and whether it still rises at the end."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from petl_core.evaluation.grouping import Group
 
 
 def learning_curves(groups: Sequence[Group]) -> pd.DataFrame:
-    """One row a trained group, seed and epoch: key, seed, epoch (0 before training), validation_mr and chosen."""
+    """One row per epoch of each trained run: key, seed, epoch (0 before training), validation_mr and chosen."""
     rows = [
         {
             "key": group.key,
@@ -28,7 +28,7 @@ def learning_curves(groups: Sequence[Group]) -> pd.DataFrame:
 
 
 def still_climbing(curves: pd.DataFrame) -> str:
-    """Of a frame of :func:`learning_curves`, in words: whether training might have gone on; empty where none was."""
+    """Whether longer training might have helped, from :func:`learning_curves`, in words; empty without trained runs."""
     last_is_best, gains = [], []
     for _, curve in curves.sort_values("epoch").groupby(["key", "seed"], sort=False):
         last_fifth = max(1, round(len(curve) / 5))

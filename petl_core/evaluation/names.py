@@ -1,9 +1,9 @@
-"""Words for what was measured and for what was run. Keys connect code; these strings are made last, for people."""
+"""Words for runs and measurements. Code uses keys; these strings are made last, for people."""
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import NamedTuple, TypeVar, cast
 
 from petl_core.config import RunConfig
 from petl_core.data.catalogue import PUBLISHED
@@ -23,9 +23,10 @@ METRICS = {
 METRICS_BY_TITLE = {title: metric for metric, title in METRICS.items()}
 HMMC_TERMS = {"cross": "image–text", "image": "image–image", "text": "text–text"}
 CONTRASTS = {"infonce": "InfoNCE", "triplet": "triplet"}
-# What a test knows of scene classes: modes of petl_core.runs.scene_tests, and the plain test.
+PLAIN_TEST = "none"  # the mode of a test that knows no scene labels
+# What a test knows about scene labels: modes of petl_core.runs.scene_tests, and the plain test.
 QUERY_MODES = {
-    "none": "no label",
+    PLAIN_TEST: "no label",
     "predicted": "predicted label",
     "gallery_hard": "gallery labels known, hard filter",
     "gallery_soft": "gallery labels known, soft prior",
@@ -34,12 +35,12 @@ QUERY_MODES = {
     "oracle": "oracle label (LEAK)",
 }
 ASSUMED_KNOWN = {
-    "none": "nothing",
-    "predicted": "nothing",
-    "gallery_hard": "labels of gallery images",
-    "gallery_soft": "labels of gallery images",
-    "gallery_known": "labels of gallery and query images",
-    "gallery_oracle": "labels of images, and of the one that a text looks for (LEAK)",
+    PLAIN_TEST: "nothing",
+    "predicted": "labels of training images",
+    "gallery_hard": "labels of training and gallery images",
+    "gallery_soft": "labels of training and gallery images",
+    "gallery_known": "labels of training, gallery and query images",
+    "gallery_oracle": "labels of gallery images, and of the one that a text looks for (LEAK)",
     "oracle": "label of the image that a text looks for (LEAK)",
 }
 LABEL_USES = {  # of scene labels in training, by fields of RunConfig
@@ -57,13 +58,16 @@ DATASETS = {
     "rsitmd": "RSITMD",
     "ucm": "UCM",
 }
-BACKBONES = {"embedded": "pre-trained on {twins}", "embedded-tiny": "pre-trained on a few of {twins}"}
+BACKBONES = {  # what the default backbones were pre-trained on
+    "embedded": "drawn ground-level scenes",
+    "embedded-tiny": "a few drawn ground-level scenes",
+}
 MINUS = "\N{MINUS SIGN}"
 NO_VALUE = "–"
 
 
 def dataset_title(dataset: str) -> str:
-    """A data set in words; another than the known ones by its own name."""
+    """A data set in words; an unknown one by its file name."""
     return DATASETS.get(dataset, Path(dataset).stem)
 
 
@@ -74,10 +78,8 @@ def setting(run: Run) -> str:
     split = f" (NOT its published split: {tested:,} test images)" if tested != published else ""
     data = f"{dataset_title(config.dataset)}{split}"
     if config.backbone in BACKBONES:
-        drawn = config.dataset in ("scenes", "scenes-tiny")
-        twins = "their ground-level twins" if drawn else "drawn ground-level scenes"
         size = f"{run.metrics['parameters']['backbone'] / 1e6:.1f} M parameters"
-        return f"{data}; CLIP of {size} {BACKBONES[config.backbone].format(twins=twins)}"
+        return f"{data}; CLIP of {size} pre-trained on {BACKBONES[config.backbone]}"
     weights = f" ({Path(config.pretrained).stem} weights)" if config.pretrained else ""
     return f"{data}; {Path(config.backbone).name}{weights}"
 
@@ -88,33 +90,49 @@ def loss_terms(config: RunConfig) -> tuple[str, ...]:
 
 
 def loss_term_names(terms: Iterable[str]) -> list[str]:
-    """Terms of the loss in words, HMMC's three as one; a term that it does not have is called as its field is."""
+    """Terms of the loss in words, HMMC's three as one; other terms by the name of their field."""
     terms = tuple(terms)
     if set(HMMC_TERMS) <= set(terms):
         return ["HMMC", *(term for term in terms if term not in HMMC_TERMS)]
     return [HMMC_TERMS.get(term, term) for term in terms]
 
 
-def method_and_loss(run: Run | Failure) -> tuple[Hashable, ...]:
-    """The key of a run in a comparison of methods: all that :func:`describe` says, as values."""
+class MethodAndLoss(NamedTuple):
+    """The key of a row in a comparison of methods: what :func:`describe` says, as values."""
+
+    method: str  # or the name of a failed run, if its folder does not give the method
+    terms: tuple[str, ...] = ()
+    contrast: str = ""
+    queue_size: int = 0
+    scene_probability: float = 0.0
+    scene_weight: float = 0.0
+    scene_balance: bool = False
+
+    def has_loss_of(self, other: "MethodAndLoss") -> bool:
+        """Whether two rows differ only in their method."""
+        return self[1:] == other[1:]
+
+
+def method_and_loss(run: Run | Failure) -> MethodAndLoss:
+    """The key of a run in a comparison of methods."""
     config = run.config
-    if config is None:  # a failure whose folder tells nothing
-        return (cast(Failure, run).name,)
+    if config is None:
+        return MethodAndLoss(cast(Failure, run).name)
     if not config.epochs:
-        return (config.method,)
+        return MethodAndLoss(config.method)
     labels = (config.scene_probability, config.scene_weight, config.scene_balance)
-    return (config.method, loss_terms(config), config.contrast, config.queue_size, *labels)
+    return MethodAndLoss(config.method, loss_terms(config), config.contrast, config.queue_size, *labels)
 
 
 def method_title(run: Run | Failure) -> str:
-    """The method of a run as tables print it; its key where a failure left no title."""
+    """The method of a run as tables print it; its key if a failed run left no title."""
     if isinstance(run, Run):
         return run.metrics["method"]["title"]
     return run.title or (run.config.method if run.config else run.name)
 
 
 def describe(run: Run | Failure) -> str:
-    """The method of a run and, where it is trained, its contrast, terms beyond image-text, queue and scene labels."""
+    """The method of a run and, if it is trained, its contrast, terms beyond image-text, queue and scene labels."""
     config = run.config
     if config is None:
         return cast(Failure, run).name
@@ -143,6 +161,6 @@ def full_names(runs: Mapping[K, Run]) -> dict[K, str]:
 
 
 def short_names(runs: Mapping[K, Run]) -> dict[K, str]:
-    """The method alone where it tells a key from all others, the full description elsewhere."""
+    """Only the method if no other key has it, otherwise the full description."""
     titles = Counter(method_title(run) for run in runs.values())
     return {key: method_title(run) if titles[method_title(run)] == 1 else describe(run) for key, run in runs.items()}

@@ -1,14 +1,14 @@
-"""What more negatives bring, by where they come from: a queue beside the batch, or a larger batch.
+"""What more negatives bring, by their source: a queue in addition to the batch, or a larger batch.
 
-A larger batch makes fewer steps of as many samples, so it is compared twice: at as many samples, which is as many
-epochs, and at as many steps, which takes more of them.
+In one epoch a larger batch takes fewer steps, so it is compared twice: after the same number of samples (the same
+epochs), and after the same number of steps (more epochs).
 """
 
 import pandas as pd
 
 from petl_core.evaluation.ablation import Ablation
 
-FACTORS = ("temperature", "batch_size", "epochs", "queue_size", "queue")  # of an ablation to be read here
+FACTORS = ("temperature", "batch_size", "epochs", "queue_size", "queue")  # of the ablation that by_source reads
 SOURCES = {
     "own": "queue, own keys",
     "ema": "queue, slow keys",
@@ -20,33 +20,37 @@ SOURCES = {
 def by_source(ablation: Ablation) -> pd.DataFrame:
     """The table of an ablation over ``FACTORS``, by the source of negatives.
 
-    At each temperature the smallest batch without a queue is what all else is compared with: source "none", and the
-    first point of both kinds of larger batches. Queues count where their settings, but for the keys, are the first's.
+    At each temperature everything is compared with the smallest batch without a queue. It has source "none", and is
+    also the first point of both lines of larger batches. Only queues with the settings of the first queue are included;
+    their keys may differ.
 
     Returns:
-        Rows of the table in a new order, some several times, with source (a key of ``SOURCES``, or "none") and
-        negatives (entries of the queue, or of the batch) beside.
+        Rows of the table in a new order, some more than once, with two more columns: source (a key of ``SOURCES``, or
+        "none") and negatives (the size of the queue, or of the batch).
     """
     trained = ablation.table[ablation.table["epochs"].notna()]
     queues = trained.loc[trained["queue_size"] > 0, "queue"]
-    shared = _but_for_keys(queues.iloc[0]) if len(queues) else ()
+    settings_of_first = _without_keys(queues.iloc[0]) if len(queues) else ()
     parts = []
     for _, rows in trained.groupby("temperature", sort=False):
-        without = rows[rows["queue_size"] == 0].sort_values(["batch_size", "epochs"])
-        smallest, larger = without[:1], without[1:]
-        as_many_samples = larger["epochs"].isin(smallest["epochs"])
+        # The smallest batch, and larger ones after as many samples and after as many steps.
+        without_queue = rows[rows["queue_size"] == 0].sort_values(["batch_size", "epochs"])
+        smallest, larger = without_queue[:1], without_queue[1:]
         parts.append(smallest.assign(source="none", negatives=smallest["batch_size"]))
-        for source, part in (("samples", larger[as_many_samples]), ("steps", larger[~as_many_samples])):
+        has_as_many_samples = larger["epochs"].isin(smallest["epochs"])
+        for source, part in (("samples", larger[has_as_many_samples]), ("steps", larger[~has_as_many_samples])):
             if len(part):
                 line = pd.concat([smallest, part])
                 parts.append(line.assign(source=source, negatives=line["batch_size"]))
+
+        # Queues, by their keys.
         queued = rows[rows["queue_size"] > 0].sort_values("queue_size")
-        queued = queued[[_but_for_keys(queue) == shared for queue in queued["queue"]]]
+        queued = queued[[_without_keys(queue) == settings_of_first for queue in queued["queue"]]]
         keys = [dict(queue).get("queue_keys", "own") for queue in queued["queue"]]
         parts.append(queued.assign(source=keys, negatives=queued["queue_size"]))
     return pd.concat(parts, ignore_index=True)
 
 
-def _but_for_keys(queue: tuple) -> tuple:
-    """The settings of a queue, (name, value) each, without who encodes it."""
+def _without_keys(queue: tuple) -> tuple:
+    """The settings of a queue, pairs of name and value, without its keys."""
     return tuple((name, value) for name, value in queue if name != "queue_keys")

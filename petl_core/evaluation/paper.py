@@ -1,4 +1,4 @@
-"""The published tables' rows among our runs: what each stands for, and what sets ours apart from the printed ones."""
+"""Our runs as rows of the published tables: which method each reproduces, and what differs from the printed results."""
 
 from collections.abc import Hashable, Iterable, Mapping
 
@@ -7,11 +7,12 @@ import pandas as pd
 from petl_core.config import RunConfig
 from petl_core.data.catalogue import PUBLISHED
 from petl_core.evaluation import published
+from petl_core.evaluation.comparison import counted
 from petl_core.evaluation.grouping import Group, Key, group_runs
 from petl_core.evaluation.names import HMMC_TERMS, dataset_title, describe, loss_terms, method_and_loss
 from petl_core.runs.folder import Run
 
-# How PE-RSITR's release trains (``train.py`` and ``utils.py`` at commit dd24050), but for its epochs and seeds.
+# How PE-RSITR's release trains (``train.py`` and ``utils.py`` at commit dd24050), except its epochs and seeds.
 RELEASED = RunConfig(
     method="mrs",
     contrast="triplet",
@@ -23,7 +24,7 @@ RELEASED = RunConfig(
     schedule="step",
     blank_captions=True,
 )
-# In which a run may differ from that; the triplet has no temperature.
+# Fields in which a run may differ from that; the triplet has no temperature.
 FREE = ("dataset", "backbone", "pretrained", "epochs", "patience", "seed", "validation_fraction", "temperature")
 LIKE_PRINTED = ("ViT-B-32-quickgelu", "openai")  # fields backbone and pretrained of a run like most published rows
 CMER = "CMER"  # as printed
@@ -31,13 +32,13 @@ OTHER_LOSS = "*"
 
 
 def paper_groups(runs: Iterable[Run]) -> list[Group]:
-    """Runs of one row together, rows in the order of the published tables, others behind them."""
+    """Runs grouped by row, in the order of the published tables, followed by other rows."""
     place = {method: number for number, method in enumerate(published.PRINTED_NAMES)}
     return sorted(group_runs(runs, _row), key=lambda group: place.get(group.first.config.method, len(place)))
 
 
 def row_names(groups: Iterable[Group]) -> dict[Key, str]:
-    """Rows in words, with a mark at those whose loss is known to differ from the published row's."""
+    """Rows in words, with a mark if the loss is known to differ from the published row's."""
     found = {}
     for group in groups:
         name = describe(group.first) + (", as released" if is_as_released(group.first.config) else "")
@@ -46,7 +47,7 @@ def row_names(groups: Iterable[Group]) -> dict[Key, str]:
 
 
 def printed_names(groups: Iterable[Group]) -> dict[Key, str]:
-    """The published method that each row stands beside; "" for none."""
+    """The published method that each row reproduces; "" for none."""
     found = {}
     for group in groups:
         config = group.first.config
@@ -62,7 +63,7 @@ def is_as_released(config: RunConfig) -> bool:
 
 
 def conditions(run: Run, matched: pd.DataFrame, names: Mapping[Key, str]) -> str:
-    """What sets our rows apart from the published ones, in sentences.
+    """How our rows differ from the published ones, in sentences.
 
     Args:
         run: any of ours.
@@ -71,31 +72,33 @@ def conditions(run: Run, matched: pd.DataFrame, names: Mapping[Key, str]) -> str
     """
     config = run.config
     if matched["printed_mr"].isna().all():
-        return f"Nothing is published for these rows on {dataset_title(config.dataset)}: ours stand alone."
-    ours = (config.backbone, config.pretrained)
-    told = []
-    if ours != LIKE_PRINTED:
+        return f"Nothing is published for these rows on {dataset_title(config.dataset)}."
+    sentences = []
+    if (config.backbone, config.pretrained) != LIKE_PRINTED:
         printed = f"{published.BACKBONE} pre-trained on {published.PRETRAINING}"
-        told.append(f"Like for like only if our backbone is {printed}, as the published rows without ‡ and ¶ are.")
+        sentences.append(f"Like for like only if our backbone is {printed}, as in published rows without ‡ and ¶.")
     if any(name.endswith(OTHER_LOSS) for name in names.values()):
-        told.append(f"{OTHER_LOSS} trained with another loss than the published row.")
-    return " ".join(told)
+        sentences.append(f"{OTHER_LOSS} trained with a loss other than that of the published row.")
+    return " ".join(sentences)
 
 
-def answer(matched: pd.DataFrame, apart: str) -> str:
-    """In how many rows ours agrees with what was printed, in sentences.
+def answer(matched: pd.DataFrame, caveats: str) -> str:
+    """For how many of our rows the published mR is within the interval, in sentences.
 
     Args:
         matched: of :func:`published.matched`.
-        apart: of :func:`conditions`.
+        caveats: of :func:`conditions`.
     """
     rows = matched.dropna(subset="printed_mr")
     if rows.empty:
-        return apart
-    above, below = (rows["mr_low"] > rows["printed_mr"]).sum(), (rows["mr_high"] < rows["printed_mr"]).sum()
-    within = len(rows) - above - below
-    text = f"Of {len(rows)} published results that stand beside ours, our 95% intervals hold {within}; "
-    return f"{text}they lie above {above} and below {below}. {apart}"
+        return caveats
+    below = (rows["printed_mr"] < rows["mr_low"]).sum()
+    above = (rows["printed_mr"] > rows["mr_high"]).sum()
+    within = len(rows) - below - above
+    ours, theirs = counted(len(rows), "row"), counted(rows["printed"].nunique(), "published result")
+    compared = f"Of {ours} of ours compared with {theirs}"
+    places = f"the published mR is within our 95% interval in {within}, below it in {below} and above it in {above}"
+    return f"{compared}, {places}. {caveats}"
 
 
 def _row(run: Run) -> tuple[Hashable, ...]:
@@ -103,7 +106,7 @@ def _row(run: Run) -> tuple[Hashable, ...]:
 
 
 def _has_other_loss(config: RunConfig) -> bool:
-    """Of the published rows only the MRS-Adapter's loss is known."""
+    """Whether the loss is known to differ from the published row's; only that of MRS-Adapter is known."""
     if config.method != "mrs" or config.dataset not in {known.name for known in PUBLISHED}:
         return False
     return set(loss_terms(config)) != set(HMMC_TERMS) or config.contrast != "triplet"

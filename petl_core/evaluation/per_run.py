@@ -1,4 +1,4 @@
-"""One row a run: what it scored, what it cost."""
+"""One row per run: its scores and its cost."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def scores(runs: Sequence[Run], rule: str = "strict") -> pd.DataFrame:
 
 
 def costs(runs: Sequence[Run]) -> pd.DataFrame:
-    """Key, size, chosen epoch, seconds, speed, peak memory (GPU, or process on a CPU) and mR; NaN in untrained runs."""
+    """Key, size, chosen epoch, seconds, speed, peak memory (GPU, or process on a CPU) and mR; NaN if untrained."""
     rows = []
     for run in runs:
         seconds = [epoch["seconds"] for epoch in run.metrics["history"] if "seconds" in epoch]

@@ -1,4 +1,4 @@
-"""Published figures, as printed; they stand beside measured ones, never among them."""
+"""Published results, as printed; shown next to measured ones, never mixed with them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,14 +10,14 @@ from petl_core.evaluation.names import METRICS, NO_VALUE
 from petl_core.paths import ROOT
 
 FILE = ROOT / "data" / "published.csv"
-ROUNDING = 0.011  # of a mean of six figures that were rounded to two digits
+ROUNDING = 0.011  # error of a mean of six figures that were rounded to two digits
 CLIP_BASED = ("clip_finetuning", "prompt", "adapter")  # values of the column "group"
 
-# The model of the study at full size; a row with another one is not like for like.
+# The model of the full study; a row with another one is not like for like.
 BACKBONE = "CLIP ViT-B/32"
 PRETRAINING = "WIT-400M (OpenAI CLIP)"
 
-# Why a row is to be read with care: a column of printed_figures, its mark and what that means.
+# Why a row must be read with care: a column of printed_figures, its mark and what the mark means.
 MARKS = {
     "contradicts_mr": ("†", "contradicts its own recalls"),
     "other_backbone": ("‡", f"backbone other than {BACKBONE}"),
@@ -26,7 +26,7 @@ MARKS = {
     "second_hand": ("∥", "copied from others, not compared with what printed it"),
 }
 
-# Methods that PE-RSITR prints, by their keys in METHODS. CMER is not among them: it is more than its Focus-Adapter.
+# Methods in PE-RSITR's tables, by their keys in METHODS. CMER is not among them: it is more than its Focus-Adapter.
 PRINTED_NAMES = {
     "zero_shot": "Zero-shot CLIP",
     "linear_probe": "Linear probe",
@@ -45,11 +45,11 @@ PRINTED_NAMES = {
 
 
 def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = None) -> pd.DataFrame:
-    """Rows of ``data/published.csv``, whose columns ``data/README.md`` explains, and a boolean column for each mark.
+    """Rows of ``data/published.csv``, whose columns ``data/README.md`` explains, with a boolean column for each mark.
 
     Args:
-        dataset: rsicd, rsitmd or ucm; all of them without.
-        groups: of methods, such as ``CLIP_BASED``; all of them without.
+        dataset: rsicd, rsitmd or ucm; all by default.
+        groups: of methods, such as ``CLIP_BASED``; all by default.
     """
     frame = pd.read_csv(FILE)
     recalls = frame[[metric for metric in METRICS if metric != "mr"]]
@@ -66,7 +66,7 @@ def printed_figures(dataset: str | None = None, groups: Sequence[str] | None = N
 
 
 def readable_figures(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :func:`printed_figures` to print, with marks behind mR; :func:`legend` explains them."""
+    """Rows of :func:`printed_figures` to print, with marks after mR; :func:`legend` explains them."""
     columns = {
         "Method": frame["method"],
         "Backbone": frame["backbone"],
@@ -79,21 +79,21 @@ def readable_figures(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def legend(frame: pd.DataFrame) -> str:
-    """The marks in a frame of :func:`printed_figures` or :func:`matched`, in a sentence that follows another.
+    """The marks in a frame of :func:`printed_figures` or :func:`matched`, as a sentence that follows another.
 
-    Empty where there are none.
+    Empty if there are none.
     """
     parts = [f"{mark} {meaning}" for column, (mark, meaning) in MARKS.items() if frame[column].any()]
     return f" {'; '.join(parts)}." if parts else ""
 
 
 def matched(summary: pd.DataFrame, printed: Mapping[Any, str], dataset: str) -> pd.DataFrame:
-    """A summary with the printed mR of each row's published method (``printed_mr``) and the columns of its marks.
+    """A summary with the printed mR of each row's published method (``printed_mr``) and a column for each mark.
 
     Args:
         summary: of :func:`comparison.summary`.
         printed: names of published methods by its keys, as in ``PRINTED_NAMES``; "" for a row that has none.
-        dataset: that our runs were tested on; where nothing is printed for it, or for a row, printed_mr is NaN.
+        dataset: that our runs were tested on. If nothing is printed for it, or for a row, printed_mr is NaN.
     """
     figures = printed_figures(dataset)[["method", "mr", *MARKS]]
     figures = figures.rename(columns={"method": "printed", "mr": "printed_mr"})
@@ -101,10 +101,10 @@ def matched(summary: pd.DataFrame, printed: Mapping[Any, str], dataset: str) -> 
     return frame.assign(**{column: frame[column].eq(True) for column in MARKS})
 
 
-def beside_ours(frame: pd.DataFrame, names: Mapping[Any, str]) -> pd.DataFrame:
-    """Published mR beside ours, to print; :func:`legend` explains the marks.
+def readable_matched(frame: pd.DataFrame, names: Mapping[Any, str]) -> pd.DataFrame:
+    """Published mR next to ours, to print; :func:`legend` explains the marks.
 
-    Several losses of one method stand beside the same published figure.
+    Rows of one method with different losses are compared with the same published result.
 
     Args:
         frame: of :func:`matched`.

@@ -7,37 +7,38 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from petl_core.measuring import MIB, saved_bytes, seconds_of
+from petl_core.measuring import MIB, activation_bytes, seconds_of
 from petl_core.recycling import Pairs, Queue
+from petl_core.runs.experiment import find_device
 from petl_core.validation import ConfigError
 
 
 def measure_queue_costs(
-    sizes: Sequence[int], batch_size: int = 32, width: int = 512, steps: int = 5, device: str | torch.device = "cpu"
+    sizes: Sequence[int], batch_size: int = 32, width: int = 512, steps: int = 5, device: str = "cpu"
 ) -> pd.DataFrame:
     """Time what a full queue of recycled negatives adds to a step: its loss, gradients to the batch, enqueueing.
 
-    A round takes every size in turn, so that whatever else the machine does disturbs all alike, and each after a step
-    of its own that is not timed: a small queue would else pay for what the large one before it left in the caches.
+    Each round measures every size in turn, so that other work on the machine disturbs all alike. Each timed step
+    follows an untimed one of the same size; otherwise a small queue would pay for caches that a large one has filled.
 
     Args:
         sizes: entries of each modality, at least 1.
-        batch_size: image-text pairs a step.
+        batch_size: image-text pairs per step.
         width: d of the embeddings.
-        steps: timed for each size.
-        device: "cpu", "cuda" or "cuda:1".
+        steps: timed per size.
+        device: "cpu", "cuda", "cuda:1" or "auto".
 
     Returns:
-        One row a size: ``size``, ``seconds`` (median) with the quartiles ``seconds_low`` and ``seconds_high``,
-        ``stored_mib`` (what the queue holds all the time) and ``backward_mib`` (what its loss keeps for the backward
-        pass, :func:`petl_core.measuring.saved_bytes`).
+        One row per size: ``size``, ``seconds`` (median) with the quartiles ``seconds_low`` and ``seconds_high``,
+        ``stored_mib`` (what the queue holds all the time) and ``activation_mib`` (what its loss saves for the backward
+        pass, :func:`petl_core.measuring.activation_bytes`).
 
     Raises:
-        ConfigError: a size, batch or number of steps below 1.
+        ConfigError: a size, batch or number of steps below 1, or no such device.
     """
     if not sizes or min(sizes) < 1 or batch_size < 1 or steps < 1:
         raise ConfigError("queue costs: sizes, batch_size and steps must be at least 1")
-    trials = [_Trial(size, batch_size, width, torch.device(device)) for size in sizes]
+    trials = [_Trial(size, batch_size, width, find_device(device)) for size in sizes]
     rounds = [[trial.seconds() for trial in trials] for _ in range(steps)]
     low, median, high = np.percentile(rounds, [25, 50, 75], axis=0)
     return pd.DataFrame(
@@ -47,7 +48,7 @@ def measure_queue_costs(
             "seconds_low": low,
             "seconds_high": high,
             "stored_mib": [trial.stored_mib() for trial in trials],
-            "backward_mib": [trial.backward_mib() for trial in trials],
+            "activation_mib": [trial.activation_mib() for trial in trials],
         }
     )
 
@@ -60,13 +61,13 @@ def readable_queue_costs(frame: pd.DataFrame) -> pd.DataFrame:
             "Queue size": frame["size"].map("{:,}".format),
             "Step (ms)": [f"{1e3 * m:.3g} [{1e3 * low:.3g}, {1e3 * high:.3g}]" for m, low, high in quartiles],
             "Stored (MiB)": frame["stored_mib"].map("{:,.2f}".format),
-            "Kept for the backward pass (MiB)": frame["backward_mib"].map("{:,.2f}".format),
+            "Activations (MiB)": frame["activation_mib"].map("{:,.2f}".format),
         }
     )
 
 
 class _Trial:
-    """A full queue and a batch of other pairs."""
+    """A full queue, and a batch of pairs that are not in it."""
 
     def __init__(self, size: int, batch_size: int, width: int, device: torch.device):
         self.device = device
@@ -82,8 +83,8 @@ class _Trial:
     def stored_mib(self) -> float:
         return sum(buffer.nbytes for buffer in self.queue.buffers()) / MIB
 
-    def backward_mib(self) -> float:
-        return saved_bytes(self._loss, (*self.queue.buffers(), *vars(self.batch).values())) / MIB
+    def activation_mib(self) -> float:
+        return activation_bytes(self._loss, (*self.queue.buffers(), *vars(self.batch).values())) / MIB
 
     def _step(self) -> None:
         torch.autograd.grad(self._loss(), self.embeddings)

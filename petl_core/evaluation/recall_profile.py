@@ -1,8 +1,8 @@
-"""The shape of a row of recalls, whatever its level: how they grow from R@1 to R@10, and how the directions differ.
+"""The shape of a row of recalls, regardless of its level: growth from R@1 to R@10, and how the directions differ.
 
-A filter by class shapes a row: it leaves about as many images as a class has, of which many are soon in the top 10. So
-a printed row can be laid beside our own tests, by what these assume known. A like shape proves nothing: data sets
-differ in the size of their classes, and models in their strength.
+A filter by class gives a row a typical shape: it leaves about as many images as a class has, so that many of them reach
+the top 10. So a printed row can be compared with our own tests, which assume different things to be known. A similar
+shape proves nothing: data sets differ in the size of their classes, and models in their strength.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ RECALLS = [metric for metric in METRICS if metric != "mr"]
 
 
 def printed_rows(dataset: str, methods: list[str]) -> pd.DataFrame:
-    """Rows of ``data/published.csv`` by their methods, in this order; those that are not there are left out."""
+    """Rows of ``data/published.csv`` by their methods, in this order; methods without a row are left out."""
     frame = printed_figures(dataset).set_index("method")
     return frame.loc[[method for method in methods if method in frame.index]].reset_index()
 
@@ -24,13 +24,13 @@ def recall_shapes(rows: pd.DataFrame) -> pd.DataFrame:
     """The shape of each row of recalls.
 
     Args:
-        rows: with the columns of ``METRICS``, in percent and above 0, as frames of :func:`comparison.summary` and of
-            :func:`published.printed_figures` have them.
+        rows: with the columns of ``METRICS``, in percent and above 0, as in frames of :func:`comparison.summary` and
+            of :func:`published.printed_figures`.
 
     Returns:
-        One row each: ``i2t_growth`` and ``t2i_growth``, R@10 as a multiple of R@1; ``direction``, R@10 of text to image
-        as a multiple of that of image to text; and ``distance`` to the first row, the root mean square over the six
-        recalls as multiples of mR.
+        For each row, ``i2t_growth`` and ``t2i_growth``, R@10 as a multiple of R@1; ``direction``, R@10 of text to
+        image as a multiple of that of image to text; and ``distance`` from the first row, the root mean square over the
+        six recalls as multiples of mR.
     """
     profile = rows[RECALLS].to_numpy(dtype=float) / rows[["mr"]].to_numpy(dtype=float)
     return pd.DataFrame(

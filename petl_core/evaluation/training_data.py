@@ -1,9 +1,9 @@
-"""What published remote sensing backbones were trained on, where that touches the test sets of this study."""
+"""What published remote sensing backbones were trained on, where that overlaps with the data sets of this study."""
 
 import re
 from pathlib import Path
 
-# By how their weights files are called; the first that matches counts. Each sentence with its source.
+# By patterns for the names of their weights files, of which the first match counts. Each sentence gives its source.
 TRAINED_ON = {
     r"remoteclip": (
         "RemoteCLIP was trained on RSICD, RSITMD and UCM among others, so its results there are not zero-shot and what "
@@ -23,7 +23,7 @@ TRAINED_ON = {
 
 
 def training_data_warning(pretrained: str) -> str:
-    """What a caption must say of a backbone's training data; empty where its weights file tells nothing.
+    """What a caption must say about a backbone's training data; empty if the name of its weights file is not known.
 
     >>> training_data_warning("weights/RemoteCLIP-ViT-B-32.pt")[:46]
     'RemoteCLIP was trained on RSICD, RSITMD and UC'

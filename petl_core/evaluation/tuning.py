@@ -1,4 +1,4 @@
-"""Settings of a method compared on validation: which are best, and whether they lie at an edge of what was tried."""
+"""Settings of a method compared on validation: which are best, and whether they are at an edge of what was tried."""
 
 import dataclasses
 import json
@@ -33,25 +33,29 @@ class Candidate:
 
     @property
     def validation_mr(self) -> float:
-        """Percent, mean over the compared seeds."""
+        """Mean over the compared seeds, in percent."""
         return float(np.mean([validation_mr(run) for run in self.runs if run.config.seed in self.compared]))
 
 
-def choose_settings(runs: Iterable[Run], but_for: Iterable[str] = ()) -> list[Run]:
-    """Of runs that differ in settings of ``TUNED`` and in their seed alone, those with the best settings.
+def choose_settings(runs: Iterable[Run], except_for: Iterable[str] = ()) -> list[Run]:
+    """Of runs that differ only in settings of ``TUNED`` and in their seed, those with the best settings.
 
     Args:
         runs: finished ones; untrained ones are kept.
-        but_for: settings that are not chosen, because they are what is compared.
+        except_for: settings that are not chosen, because they are what is compared.
     """
-    tuned = [name for name in TUNED if name not in set(but_for)]
+    excluded = set(except_for)
+    tuned = [name for name in TUNED if name not in excluded]
     runs = list(runs)
-    kept = {id(run) for family in families(runs, tuned) for run in candidates(family, tuned)[0].runs}
+    kept = set()
+    for family in families(runs, tuned):
+        best = candidates(family, tuned)[0]
+        kept |= {id(run) for run in best.runs}
     return [run for run in runs if id(run) in kept]
 
 
 def families(runs: Iterable[Run], tuned: Sequence[str] = TUNED) -> list[list[Run]]:
-    """Runs that differ in these settings and in their seed alone, in the order given."""
+    """Runs that differ only in these settings and in their seed, in the order given."""
     found: dict[str, list[Run]] = {}
     for run in runs:
         fields = {name: value for name, value in dataclasses.asdict(run.config).items() if name not in tuned}
@@ -64,28 +68,33 @@ def families(runs: Iterable[Run], tuned: Sequence[str] = TUNED) -> list[list[Run
 def candidates(family: Sequence[Run], tuned: Sequence[str] = TUNED) -> list[Candidate]:
     """The settings of a family that can be compared, best first.
 
-    Best is the highest mean validation mR over the seeds at which several settings were tried; the test split plays no
-    part. Settings that lack one of these seeds are out, since runs that diverge are missing; if all lack one, those
-    with the most seeds stay.
+    Best is the highest mean validation mR over the seeds at which several settings were tried; the test split is not
+    used. Settings that lack one of these seeds are excluded, since runs that diverge are missing; if all lack one,
+    those with the most seeds remain.
     """
+    # Runs by their settings.
     runs_with: dict[str, list[Run]] = {}
     for run in family:
         runs_with.setdefault(json.dumps(settings_of(run, tuned)), []).append(run)
-    tried = Counter(run.config.seed for run in family)
-    compared = {seed for seed, times in tried.items() if times > 1} or set(tried)
+
+    # Seeds at which several settings were tried, and the settings that were tried at all of them.
+    times_tried = Counter(run.config.seed for run in family)
+    compared = {seed for seed, times in times_tried.items() if times > 1} or set(times_tried)
     complete = [runs for runs in runs_with.values() if {run.config.seed for run in runs} >= compared]
     if not complete:
-        most = max(map(len, runs_with.values()))
+        most = max(len(runs) for runs in runs_with.values())
         complete = [runs for runs in runs_with.values() if len(runs) == most]
+
+    # These as candidates, best first.
     found = []
     for runs in complete:
         seeds = sorted({run.config.seed for run in runs} & compared)
         found.append(Candidate(settings_of(runs[0], tuned), tuple(runs), tuple(seeds)))
-    return sorted(found, key=lambda candidate: -candidate.validation_mr)
+    return sorted(found, key=lambda candidate: candidate.validation_mr, reverse=True)
 
 
 def settings_of(run: Run, tuned: Sequence[str] = TUNED) -> dict[str, Any]:
-    """A run's values of these settings, where it has them; a learned temperature has no value."""
+    """A run's values of these settings, if it has them; a learned temperature has no value."""
     values = {**run.metrics["method"]["options"], **dataclasses.asdict(run.config)}
     if run.config.learn_temperature or run.config.contrast != "infonce":
         values.pop("temperature")
@@ -99,7 +108,9 @@ def choices(runs: Iterable[Run]) -> list[Choice]:
         best = candidates(family)[0].settings
         fields = {name: best[name] for name in FIELDS if name in best}
         options = {name: best[name] for name in OPTIONS if name in best}
-        found.append(Choice(family[0].config, {**fields, **({"method_options": options} if options else {})}))
+        if options:
+            fields["method_options"] = options
+        found.append(Choice(family[0].config, fields))
     return found
 
 
@@ -107,14 +118,15 @@ def compared_settings(runs: Iterable[Run]) -> pd.DataFrame:
     """One row for each setting that was compared, the best of a method first.
 
     Returns:
-        method (a description), a column a setting, validation_mr (percent), seeds (compared), runs, last_best (how many
-        of them were best at their last epoch), chosen, and at_edge (the graded settings of which the chosen value is
-        the smallest or largest tried, where several were).
+        method (a description), a column per setting, validation_mr (percent), seeds (compared), runs, last_best (how
+        many runs were best at their last epoch), chosen, and at_edge (the graded settings whose chosen value is the
+        smallest or largest of several that were tried).
     """
     rows = []
     for family in families(run for run in runs if run.config.epochs):
         ranked = candidates(family)
-        for place, candidate in enumerate(ranked):
+        for candidate in ranked:
+            is_chosen = candidate is ranked[0]
             rows.append(
                 {
                     "method": describe(family[0]),
@@ -123,8 +135,8 @@ def compared_settings(runs: Iterable[Run]) -> pd.DataFrame:
                     "seeds": len(candidate.compared),
                     "runs": len(candidate.runs),
                     "last_best": sum(is_last_best(run) for run in candidate.runs),
-                    "chosen": place == 0,
-                    "at_edge": _edges(ranked) if place == 0 else (),
+                    "chosen": is_chosen,
+                    "at_edge": _edges(ranked) if is_chosen else (),
                 }
             )
     return pd.DataFrame(rows)
@@ -151,15 +163,23 @@ def readable_settings(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_last_best(run: Run) -> bool:
-    """Whether a run was best at its last epoch, and so might have become better still."""
+    """Whether a run was best at its last epoch, and so might have improved further."""
     return run.metrics["chosen_epoch"] == run.metrics["history"][-1]["epoch"]
 
 
 def _edges(ranked: Sequence[Candidate]) -> tuple[str, ...]:
-    """Graded settings of the best candidate beyond which nothing was tried."""
+    """Graded settings of the best candidate beyond which nothing was tried.
+
+    A learning rate is at an edge among those tried with the same other settings; an option among all that were tried,
+    since each of its values suits other rates.
+    """
+    best = ranked[0].settings
     found = []
     for name in GRADED:
-        tried = {candidate.settings[name] for candidate in ranked if name in candidate.settings}
-        if len(tried) > 1 and ranked[0].settings[name] in (min(tried), max(tried)):
+        comparable = [candidate.settings for candidate in ranked if name in candidate.settings]
+        if name == "learning_rate":
+            comparable = [settings for settings in comparable if {**settings, name: best[name]} == best]
+        tried = {settings[name] for settings in comparable}
+        if len(tried) > 1 and best[name] in (min(tried), max(tried)):
             found.append(name)
     return tuple(found)

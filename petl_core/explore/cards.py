@@ -1,4 +1,4 @@
-"""A gallery whose images are clicked, page by page."""
+"""A gallery of clickable images, in pages."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Card(NamedTuple):
     name: str
     score: str = ""
     rank: int = 0  # 0: without
-    kind: str = "other"  # to the question: see MARKS
+    kind: str = "other"  # how it relates to the question: see MARKS
     mark: str = ""
     scene: str = ""
     caption: str = ""
@@ -35,7 +35,7 @@ class Card(NamedTuple):
 
 
 class Cards(anywidget.AnyWidget):
-    """Images in rows; a click sets ``clicked``, which goes back to -1 when it has been answered."""
+    """Images in rows; a click sets ``clicked``, which goes back to -1 once it has been handled."""
 
     _esm = HERE / "cards.js"
     _css = HERE / "explore.css"
@@ -50,7 +50,7 @@ class CardGallery(widgets.VBox):
     Args:
         per_page: images on a page.
         columns: images in a row.
-        on_click: is told of the hit that was clicked.
+        on_click: is called with the hit that was clicked.
     """
 
     def __init__(self, per_page: int, columns: int, on_click: Callable[[Hit], None]):
@@ -72,12 +72,12 @@ class CardGallery(widgets.VBox):
         self._draw()
 
     def show(self, answers: Sequence[Answer], options: IndexOptions) -> None:
-        """Show other answers, from the first page on."""
+        """Show other answers, starting with the first page."""
         self.answers, self.options, self.page = answers, options, 0
         self._draw()
 
     def turn(self, pages: int) -> None:
-        """Go some pages on (above 0) or back, as far as there are any."""
+        """Go forward (above 0) or back by some pages, as far as there are any."""
         self.page = min(max(0, self.page + pages), max(0, len(self.answers) - 1) // self.per_page)
         self._draw()
 
@@ -102,12 +102,12 @@ class CardGallery(widgets.VBox):
 
 
 def no_change(_: Answer) -> str:
-    """Of galleries that compare nothing."""
+    """For galleries that compare nothing."""
     return ""
 
 
 def card_of(answer: Answer, options: IndexOptions, change: str = "") -> Card:
-    """What is shown of an answer; a NaN score is left out."""
+    """What is shown of an answer; a score of NaN is not."""
     hit = answer.hit
     return Card(
         image=thumbnail(hit, options),

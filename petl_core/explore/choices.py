@@ -1,4 +1,4 @@
-"""What one may search with: finished runs, CLIP as it was before them, and any model of open_clip."""
+"""The models to choose from: finished runs, zero-shot CLIP, and any model of open_clip."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -24,27 +24,27 @@ class ModelChoice(NamedTuple):
     def row(self) -> tuple[str, str, str, str, str, str]:
         """As a table shows it: method, data set, backbone, learning rate, seed, mR."""
         backbone = Path(self.backbone).name + (f" · {Path(self.pretrained).name}" if self.pretrained else "")
-        told = ("", "", "")
+        result = ("", "", "")
         if self.run:
             trained, mr = self.run.config.epochs > 0, self.run.metrics["scores"]["strict"]["mr"]
             rate = f"{self.run.config.learning_rate:g}" if trained else ""
-            told = (rate, str(self.run.config.seed) if trained else "", f"{mr:.1f}")
-        return (self.title, dataset_title(self.dataset), backbone, *told)
+            result = (rate, str(self.run.config.seed) if trained else "", f"{mr:.1f}")
+        return (self.title, dataset_title(self.dataset), backbone, *result)
 
     @property
     def label(self) -> str:
         """In one line."""
         title, dataset, backbone, rate, seed, mr = self.row
         named = {"learning rate": rate, "seed": seed, "mR": mr}
-        told = [f"{name} {value}" for name, value in named.items() if value]
-        return " · ".join([title, dataset, *(told if self.run and told else [backbone])])
+        known = [f"{name} {value}" for name, value in named.items() if value]
+        return " · ".join([title, dataset, *(known if self.run and known else [backbone])])
 
 
 COLUMNS = ("Method", "Data set", "Backbone", "Learning rate", "Seed", "mR")  # of a row
 
 
 def find_choices(runs_root: str | Path = "runs") -> list[ModelChoice]:
-    """Every finished run of a folder, best first by data set, then zero-shot CLIP where no run stands for it.
+    """Every finished run of a folder, best first by data set, then zero-shot CLIP where there is no run of it.
 
     Runs of another version, and those whose files are broken, are left out.
     """
@@ -68,10 +68,10 @@ def choice_of(run: Run) -> ModelChoice:
 
 
 def open_clip_choice(name: str, dataset: str) -> ModelChoice:
-    """A model of open_clip as "name tag", such as "ViT-B-32-quickgelu openai"; or a folder, or a model of a hub.
+    """An open_clip model as "name tag", such as "ViT-B-32-quickgelu openai"; or a folder, or a model on a hub.
 
     Raises:
-        ConfigError: no name.
+        ConfigError: no name, or more than a name and a tag.
     """
     words = name.split()
     if not 1 <= len(words) <= 2:

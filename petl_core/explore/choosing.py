@@ -1,4 +1,4 @@
-"""The view that opens a model: a table of runs, and a line for any other."""
+"""The view that opens a model: a table of runs, and a text field for any other."""
 
 from html import escape
 
@@ -15,7 +15,7 @@ class ModelChooser(widgets.VBox):
     """Choose a finished run or zero-shot CLIP in the table, or name a model of open_clip.
 
     Args:
-        session: that is to open the model.
+        session: which opens the model.
     """
 
     def __init__(self, session: Session):
@@ -23,17 +23,17 @@ class ModelChooser(widgets.VBox):
         self.table = Table(columns=list(COLUMNS), rows=self._rows(), numeric=NUMERIC)
         self.table.observe(lambda change: self._open(change["new"]), "selected")
         self.name = widgets.Combobox(
-            placeholder="or any model of open_clip: its name, then its weights",
+            placeholder="or any open_clip model: its name, then its weights",
             options=_pretrained(),
             continuous_update=False,
             layout={"flex": "1 1 auto"},
         )
-        self.add = widgets.Button(description="Add to the table", icon="plus", tooltip="loads it, zero-shot")
+        self.add = widgets.Button(description="Add to the table", icon="plus", tooltip="load it, zero-shot")
         self.add.on_click(lambda _: self._add())
-        self.told = widgets.HTML()
-        self.told.add_class("petl-told")
+        self.status = widgets.HTML()
+        self.status.add_class("petl-note")
         line = widgets.HBox([self.name, self.add])
-        super().__init__([self.table, line, session.bars, message_line(session), self.told])
+        super().__init__([self.table, line, session.bars, message_line(session), self.status])
         self.table.selected = 0  # opens it
 
     def _rows(self) -> list[list[str]]:
@@ -42,13 +42,13 @@ class ModelChooser(widgets.VBox):
     def _open(self, row: int) -> None:
         if row >= 0:
             choice = self.session.choices[row]
-            self.told.value = f"Opening {escape(choice.title)} …"
+            self.status.value = f"Opening {escape(choice.title)} …"
             self.session.open(choice)
-            self._tell()
+            self._show_status()
 
     def _add(self) -> None:
-        """Take another model into the table, and open it."""
-        with self.session.telling():
+        """Add another model to the table, and open it."""
+        with self.session.reporting_errors():
             known = self.session.choices
             dataset = (self.session.opened.choice if self.session.opened else known[0]).dataset
             choice = open_clip_choice(self.name.value, dataset)
@@ -57,19 +57,19 @@ class ModelChooser(widgets.VBox):
                 self.table.rows = self._rows()
             self.table.selected = self.session.choices.index(choice)
 
-    def _tell(self) -> None:
-        """What the open model searches; nothing where there is none."""
+    def _show_status(self) -> None:
+        """Say what the open model searches; nothing if there is none."""
         opened = self.session.opened
-        self.told.value = ""
+        self.status.value = ""
         if opened is None:
             return
         gallery = opened.gallery
-        images = f"{len(gallery.embeddings):,} distinct images and tiles of {self.session.places.folder}"
-        if not self.session.places.folder:
+        images = f"{len(gallery.embeddings):,} distinct images and tiles of {self.session.settings.folder}"
+        if not self.session.settings.folder:
             images = f"{len(gallery.embeddings):,} distinct test images of {opened.choice.row[1]}"
         captions = f" and {len(opened.captions.texts):,} captions" if opened.captions.texts else ""
         left_out = f"; {len(gallery.unreadable)} files cannot be read" if gallery.unreadable else ""
-        self.told.value = f"<b>{escape(opened.choice.title)}</b> searches {images}{captions}{left_out}."
+        self.status.value = f"<b>{escape(opened.choice.title)}</b> searches {images}{captions}{left_out}."
 
 
 def _pretrained() -> list[str]:

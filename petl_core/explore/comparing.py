@@ -1,4 +1,4 @@
-"""The view of two models side by side on one question; ranks that changed are marked."""
+"""The view of two models side by side on one question, with changes of rank marked."""
 
 from html import escape
 
@@ -13,18 +13,18 @@ NOTHING = "no other model"
 
 
 class Comparison(widgets.VBox):
-    """The open model on the left, another that searches the same images on the right, asked the same.
+    """The open model on the left, another on the right that searches the same images, both asked the same question.
 
     Args:
-        session: of the model on the left, whose questions are asked of both.
+        session: of the model on the left; its questions are put to both.
     """
 
     def __init__(self, session: Session):
         self.session = session
-        self.other = Session(session.places, (), session.cache)
-        self.choice = widgets.Dropdown(options=[(NOTHING, NOTHING)], description="Beside it", layout={"width": "70%"})
+        self.other = Session(session.settings, (), session.cache)
+        self.choice = widgets.Dropdown(options=[(NOTHING, NOTHING)], description="Compare", layout={"width": "70%"})
         self.title = widgets.HTML()
-        self.title.add_class("petl-told")
+        self.title.add_class("petl-note")
         self.names = [widgets.HTML(), widgets.HTML()]
         self.left, self.right = (
             CardGallery(PER_PAGE, COLUMNS, lambda hit: session.ask(Question(hit=hit))) for _ in self.names
@@ -44,8 +44,8 @@ class Comparison(widgets.VBox):
         self._offer()
 
     def _offer(self) -> None:
-        """The models that search what the open one searches; the one chosen stays where it is among them."""
-        opened, everywhere = self.session.opened, bool(self.session.places.folder)
+        """Offer the models that search the same images as the open one; keep the current choice if it is among them."""
+        opened, everywhere = self.session.opened, bool(self.session.settings.folder)
         fitting = [
             choice
             for choice in self.session.choices
@@ -63,22 +63,22 @@ class Comparison(widgets.VBox):
         self._show()
 
     def _show(self) -> None:
-        answers, asked = self.session.answers, None
-        # Where the other model could not be opened, the one before it is still there; the message says why.
+        answers, others = self.session.answers, None
+        # If the other model could not be opened, the previous one is still there; the message says why.
         if answers and self.other.opened and self.other.opened.choice == self.choice.value:
             self.other.ask(answers.question)
-            asked = self.other.answers
-        self.galleries.layout.display = None if asked else "none"
+            others = self.other.answers
+        self.galleries.layout.display = None if others else "none"
         self.title.value = "Choose another model here, and ask something above."
-        if asked:
+        if others:
             self.title.value = f"{escape(answers.question.title)}: ranks that an image rose (▲) or fell (▼)"
             self.left.show(answers.images, self.session.opened.gallery.options)
-            self.right.show(asked.images, self.other.opened.gallery.options)
+            self.right.show(others.images, self.other.opened.gallery.options)
             for name, opened in zip(self.names, (self.session.opened, self.other.opened), strict=True):
                 name.value = escape(opened.choice.label)
 
     def _change(self, answer: Answer) -> str:
-        """The badge of an image on the right, against its rank on the left."""
+        """The badge of an image on the right: its change of rank from the left."""
         change = rank_change(self.session.answers, answer)
         if change is None:
             return "new"

@@ -1,9 +1,9 @@
-"""A live cell: the plot above it, drawn again for whatever is chosen from menus and sliders.
+"""A live cell: the plot above it, redrawn for what is chosen from menus and sliders.
 
-It is live where a notebook is opened by Jupyter Server, as JupyterLab and Jupyter Notebook do: that starts each kernel
-with the path of its notebook in ``JPY_SESSION_NAME``, from which ipykernel makes ``__session__``. papermill, nbval and
-nbconvert start kernels without it, and nobody is there to choose: the cell then draws nothing and shows nothing, and no
-parameter of the notebook has to say so. Under another front end that has widgets, set the variable to anything.
+It is live when a notebook is opened through Jupyter Server, as by JupyterLab and Jupyter Notebook, which starts each
+kernel with the path of its notebook in ``JPY_SESSION_NAME``, from which ipykernel makes ``__session__``. papermill,
+nbval and nbconvert start kernels without it. Nobody can choose there, so the cell draws and shows nothing, and needs no
+parameter of the notebook to say so. Under another front end that has widgets, set the variable to anything.
 """
 
 import inspect
@@ -17,21 +17,20 @@ from ipywidgets import HBox, Image, VBox, interactive
 from matplotlib.figure import Figure
 
 SESSION = "JPY_SESSION_NAME"
-SHARPNESS = 2  # pixels of the picture for each that it takes on the page
+SHARPNESS = 2  # pixels of the picture per pixel on the page
 
 
 def live(draw: Callable[..., Figure], **choices: Any) -> VBox | None:
-    """Controls and the plot that they choose, to be the last expression of a cell; None where nobody can choose.
+    """Controls and the plot that they change, as the last expression of a cell; None where nobody can choose.
 
-    The plot is sent as a picture of its own: what is printed or displayed after a cell has ended, JupyterLab no longer
-    takes for a part of it.
+    The plot is sent as a picture: JupyterLab does not attribute to a cell what is displayed after the cell has ended.
 
     Args:
-        draw: makes a pyplot figure; it is called with a value for each of its parameters. A parameter's default is what
-            is chosen at first.
-        choices: for each parameter of ``draw`` what :class:`ipywidgets.interactive` makes a control of: a list of
-            values or a mapping of labels to values for a menu, a tuple (lowest, highest) or (lowest, highest, step) for
-            a slider. Underscores in their names are shown as spaces.
+        draw: makes a pyplot figure; it is called with a value for each of its parameters. A parameter's default is the
+            initial choice.
+        choices: for each parameter of ``draw``, what :class:`ipywidgets.interactive` turns into a control: a list of
+            values or a mapping from labels to values for a menu, a tuple (lowest, highest) or (lowest, highest, step)
+            for a slider. Underscores in their names are shown as spaces.
 
     Raises:
         TypeError: the names of ``choices`` are not those of ``draw``'s parameters.
@@ -44,7 +43,7 @@ def live(draw: Callable[..., Figure], **choices: Any) -> VBox | None:
         control = interactive.widget_from_abbrev(choices[name], parameter.default)
         control.description, control.style.description_width = name.replace("_", " "), "initial"
         if control.has_trait("continuous_update"):
-            control.continuous_update = False  # a slider draws when it is let go
+            control.continuous_update = False  # redraw when the slider is released
         controls[name] = control
     picture = Image(format="png", layout={"max_width": "100%"})
 

@@ -1,4 +1,4 @@
-"""The view of all embeddings on a plane: hover shows an image, a lasso gathers some, a question rings its answers."""
+"""The view of all embeddings on a plane: hover shows an image, a lasso selects some, a question rings its answers."""
 
 from html import escape
 
@@ -6,7 +6,7 @@ import ipywidgets as widgets
 import plotly.graph_objects as go
 
 from petl_core.explore.cards import CardGallery, card_of
-from petl_core.explore.opened import Answer, EmbeddingMap, Question, place_of
+from petl_core.explore.opened import Answer, EmbeddingMap, Question, hit_key
 from petl_core.explore.session import Session, message_line
 
 PER_PAGE, COLUMNS = 9, 3
@@ -14,15 +14,15 @@ NEIGHBOURS = 9  # ringed
 SIDE = 560  # pixels
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#949494", "#d55e00", "#fbafe4", "#ece133")
 NO_SCENE = "#949494"
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # a scene has a colour and a symbol
-HINT = "Hover over a point to see its image; drag around some to gather them here; double-click lets go."
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # each scene has a colour and a symbol
+HINT = "Hover over a point to see its image; drag around points to show them here; double-click to clear."
 
 
 class EmbeddingMapView(widgets.HBox):
-    """UMAP of the images of the open model, beside a gallery of what is gathered.
+    """UMAP of the images of the open model, next to a gallery of the selected ones.
 
     Args:
-        session: whose model is shown and whose answers are lit up.
+        session: whose model is shown and whose answers are ringed.
     """
 
     def __init__(self, session: Session):
@@ -40,7 +40,7 @@ class EmbeddingMapView(widgets.HBox):
 
     def hover(self, rows: list[int]) -> None:
         """Show the first of some points, with its caption."""
-        with self.session.telling():
+        with self.session.reporting_errors():
             for row in rows[:1]:
                 card = card_of(Answer(self.map.hits[row], 0, "other"), self.session.opened.gallery.options)
                 words = "<br>".join(escape(text) for text in (card.scene, card.caption or card.name) if text)
@@ -50,23 +50,23 @@ class EmbeddingMapView(widgets.HBox):
                 )
 
     def gather(self, rows: list[int]) -> None:
-        """Fill the gallery with some points, those that answer the question best first."""
-        with self.session.telling():
+        """Fill the gallery with some points, best answers to the question first."""
+        with self.session.reporting_errors():
             answers = self.session.answers
-            known = {place_of(answer.hit): answer for answer in answers.images} if answers else {}
+            known = {hit_key(answer.hit): answer for answer in answers.images} if answers else {}
             hits = [self.map.hits[row] for row in rows]
-            found = [known.get(place_of(hit), Answer(hit, 0, "other")) for hit in hits]
+            found = [known.get(hit_key(hit), Answer(hit, 0, "other")) for hit in hits]
             found.sort(key=lambda answer: answer.rank or len(known) + 1)
             self.gathered.value = f"{len(rows):,} images inside the lasso"
             self.gallery.show(found, self.session.opened.gallery.options)
 
     def _draw(self) -> None:
-        """Lay the images of the open model out."""
+        """Draw the map of the open model."""
         if self.session.opened is None:
             return
-        with self.session.telling():
+        with self.session.reporting_errors():
             self.map: EmbeddingMap = self.session.opened.map
-            # A figure of its own with all it shows: what is added to a FigureWidget before the browser has it is lost.
+            # A new figure with all its traces: what is added to a FigureWidget before the browser shows it is lost.
             self.figure = go.FigureWidget([self._points(), self._rings(self._lit())], _layout())
             self.points, self.lit = self.figure.data
             self.points.on_hover(lambda trace, points, state: self.hover(points.point_inds))
@@ -80,7 +80,7 @@ class EmbeddingMapView(widgets.HBox):
         """Ring the best answers, and show them."""
         if self.session.answers is None or self.session.opened is None:
             return
-        with self.session.telling():
+        with self.session.reporting_errors():
             with self.figure.batch_update():
                 self.points.selectedpoints = None
                 self.lit.x, self.lit.y = self.map.points[self._lit()].T
@@ -93,9 +93,9 @@ class EmbeddingMapView(widgets.HBox):
 
     def _lit(self) -> list[int]:
         """The points of the best answers."""
-        row_of = {place_of(hit): row for row, hit in enumerate(self.map.hits)}
+        row_of = {hit_key(hit): row for row, hit in enumerate(self.map.hits)}
         best = self.session.answers.images[:NEIGHBOURS] if self.session.answers else []
-        return [row_of[place_of(answer.hit)] for answer in best if place_of(answer.hit) in row_of]
+        return [row_of[hit_key(answer.hit)] for answer in best if hit_key(answer.hit) in row_of]
 
     def _points(self) -> go.Scatter:
         scenes = {scene: i for i, scene in enumerate(self.session.opened.scenes)}

@@ -23,18 +23,18 @@ from petl_core.search.options import IndexOptions
 from petl_core.search.tiles import Window
 
 LISTED = 5_000  # answers to a question, at most
-CAPTIONS = 10  # listed for an image
-ON_MAP = 2_000  # images, at most; more are drawn at random
-FEWEST_FOR_UMAP = 3  # fewer stand in a row
+CAPTIONS = 10  # listed per image
+ON_MAP = 2_000  # images, at most; of more, a random sample
+FEWEST_FOR_UMAP = 3  # fewer are shown in a row
 
-Place = tuple[Path, Window | None]  # what tells hits apart
+HitKey = tuple[Path, Window | None]  # identifies a hit
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where things are, and what is searched."""
+class ExploreSettings:
+    """What is searched, and where things are."""
 
-    folder: str = ""  # of one's own images; empty: the test images of the model's data set
+    folder: str = ""  # of your own images; empty: the test images of the model's data set
     data_root: str = "data"
     runs_root: str = "runs"
     device: str = "auto"
@@ -42,7 +42,7 @@ class Places:
 
 
 class Question(NamedTuple):
-    """A sentence, or a picture: one that is searched itself, or one from elsewhere."""
+    """A sentence, or a picture: one of those that are searched, or one from elsewhere."""
 
     text: str = ""
     picture: Image.Image | None = None
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 
     hit: Hit
     rank: int  # from 1
-    kind: str  # to the question: "own", "same scene" or "other"
+    kind: str  # how it relates to the question: "own", "same scene" or "other"
 
 
 class RankedCaption(NamedTuple):
@@ -79,7 +79,7 @@ class Answers:
         question: that was asked.
         images: best first.
         captions: of a picture, best first; none for a sentence.
-        scene: of the question, where it is known.
+        scene: of the question, if it is known.
     """
 
     question: Question
@@ -88,15 +88,15 @@ class Answers:
     scene: str | None
 
     @cached_property
-    def rank_of(self) -> dict[Place, int]:
+    def rank_of(self) -> dict[HitKey, int]:
         """The rank, from 1, of every image in the answers."""
-        return {place_of(answer.hit): answer.rank for answer in self.images}
+        return {hit_key(answer.hit): answer.rank for answer in self.images}
 
 
 class EmbeddingMap(NamedTuple):
     """P images on a plane."""
 
-    hits: list[Hit]  # (P,) with no score
+    hits: list[Hit]  # (P,) without scores
     points: np.ndarray  # (P, 2)
 
 
@@ -107,15 +107,15 @@ class Opened:
     choice: ModelChoice
     gallery: Gallery
     captions: Captions
-    scenes: tuple[str, ...] = ()  # that are named among the images, in order
+    scenes: tuple[str, ...] = ()  # that occur among the images, sorted
 
     def hit(self, row: int) -> Hit:
-        """What an embedding is of, with no score."""
+        """The image of an embedding, without a score."""
         return self.gallery.hits_of(row, float("nan"))[0]
 
     @property
     def has_focus(self) -> bool:
-        """Whether the model tells where it looks."""
+        """Whether the model can show where it looks."""
         return isinstance(self.gallery.model.method, FocusAdapter)
 
     def ask(self, question: Question) -> Answers:
@@ -158,7 +158,7 @@ class Opened:
 
     @cached_property
     def map(self) -> EmbeddingMap:
-        """The images as UMAP lays them out; of many, some at random."""
+        """The images as UMAP arranges them; of many, a random sample."""
         rows = np.arange(len(self.gallery.embeddings))
         if len(rows) > ON_MAP:
             rows = np.sort(np.random.default_rng(0).permutation(rows)[:ON_MAP])
@@ -168,34 +168,35 @@ class Opened:
         points = project_umap(np.asarray(self.gallery.embeddings)[rows], neighbours=15)
         return EmbeddingMap(hits, points)
 
-    def _own(self, question: Question, hits: list[Hit]) -> tuple[set[Place], str | None]:
-        """The images that a question is of, and its scene, where they are known."""
+    def _own(self, question: Question, hits: list[Hit]) -> tuple[set[HitKey], str | None]:
+        """The images that a question belongs to, and its scene, if they are known."""
         if question.hit:
-            return {place_of(question.hit)}, question.hit.scene
+            return {hit_key(question.hit)}, question.hit.scene
         key = caption_key(question.text)
         own = [hit for hit in hits if key and any(caption_key(caption) == key for caption in hit.captions)]
         scenes = {hit.scene for hit in own} if own else {scene_in(key, self.scenes)}
-        return {place_of(hit) for hit in own}, scenes.pop() if len(scenes) == 1 else None
+        return {hit_key(hit) for hit in own}, scenes.pop() if len(scenes) == 1 else None
 
 
-def open_choice(choice: ModelChoice, places: Places) -> Opened:
-    """Load a model and encode what it searches; bars tell how far that is.
+def open_choice(choice: ModelChoice, settings: ExploreSettings) -> Opened:
+    """Load a model and encode what it searches, showing progress bars.
 
     Raises:
         ConfigError: no such model, or no images in the folder.
         DataError: the data set is missing or broken.
     """
     if choice.run:
-        model = experiment.load_model(choice.run, places.data_root, places.device)
+        model = experiment.load_model(choice.run, settings.data_root, settings.device)
     else:
-        model = models.zero_shot(choice.backbone, choice.pretrained, places.runs_root, places.data_root, places.device)
-    if places.folder:
-        gallery = Gallery.of_folder(places.folder, model, f"{places.runs_root}/search", progress=places.progress)
+        places = (settings.runs_root, settings.data_root, settings.device)
+        model = models.zero_shot(choice.backbone, choice.pretrained, *places)
+    if settings.folder:
+        gallery = Gallery.of_folder(settings.folder, model, f"{settings.runs_root}/search", progress=settings.progress)
         return Opened(choice, gallery, Captions((), np.empty((0, 0), dtype=np.float32)))
-    split = default_data.load_or_draw(choice.dataset, places.data_root).test
-    gallery = Gallery.of_split(split, model, places.progress)
+    split = default_data.load_or_draw(choice.dataset, settings.data_root).test
+    gallery = Gallery.of_split(split, model, settings.progress)
     scenes = tuple(scene_labels.scene_classes(split.scenes))
-    return Opened(choice, gallery, Captions.of(split.captions, model, places.progress), scenes)
+    return Opened(choice, gallery, Captions.of(split.captions, model, settings.progress), scenes)
 
 
 def read_upload(name: str, content: bytes) -> Question:
@@ -214,7 +215,7 @@ def read_upload(name: str, content: bytes) -> Question:
 
 
 def scene_in(text: str, scenes: Collection[str]) -> str | None:
-    """The scene that a text names, the longest of several; None where it names none.
+    """The scene that a text names, the longest if there are several; None if it names none.
 
     >>> scene_in("a dense residential area", ["residential", "dense residential", "pond"])
     'dense residential'
@@ -224,17 +225,17 @@ def scene_in(text: str, scenes: Collection[str]) -> str | None:
 
 
 def rank_change(before: Answers, after: Answer) -> int | None:
-    """How many ranks an image rose (above 0) or fell (below) from one model's answers to another's; None: not there."""
-    rank = before.rank_of.get(place_of(after.hit))
+    """How many ranks an image rose (above 0) or fell from one model's answers to another's; None if it is new."""
+    rank = before.rank_of.get(hit_key(after.hit))
     return None if rank is None else rank - after.rank
 
 
-def place_of(hit: Hit) -> Place:
-    """What tells a hit from every other."""
+def hit_key(hit: Hit) -> HitKey:
+    """What identifies a hit: its file and window."""
     return hit.path, hit.window
 
 
-def _kind(hit: Hit, own: set[Place], scene: str | None) -> str:
-    if place_of(hit) in own:
+def _kind(hit: Hit, own: set[HitKey], scene: str | None) -> str:
+    if hit_key(hit) in own:
         return "own"
     return "same scene" if scene and hit.scene == scene else "other"

@@ -14,22 +14,22 @@ from petl_core.explore.thumbnails import LARGE, data_uri, with_focus
 ALL = "all scenes"
 PER_PAGE, COLUMNS = 12, 6
 NO_FOCUS = 0
-NO_CAPTIONS = "<span class='petl-told'>No captions are known of these images.</span>"
+NO_CAPTIONS = "<span class='petl-note'>These images have no captions.</span>"
 
 
 class Search(widgets.VBox):
-    """A box for a sentence, an upload, a filter by scene; the picture asked with, and the gallery of answers.
+    """A text field, an upload, a filter by scene; the image asked with, and the gallery of answers.
 
     Args:
-        session: that is asked.
+        session: which is asked.
         per_page: images on a page.
-        query: to begin with.
+        query: the first sentence.
     """
 
     def __init__(self, session: Session, query: str = "", per_page: int = PER_PAGE):
         self.session = session
         self.query = widgets.Text(
-            placeholder="a sentence, such as: two white planes beside a terminal",
+            placeholder="a sentence, such as: two white planes next to a terminal",
             continuous_update=False,
             layout={"flex": "1 1 auto"},
         )
@@ -59,20 +59,20 @@ class Search(widgets.VBox):
             self.query.value = query
 
     def ask_text(self) -> None:
-        """Ask with what stands in the box."""
+        """Ask with the sentence in the text field."""
         self.session.ask(Question(text=self.query.value))
 
     def _draw_caption(self) -> None:
-        with self.session.telling():
+        with self.session.reporting_errors():
             texts = self.session.opened.captions.texts if self.session.opened else ()
             if texts:
                 self.query.value = str(self._rng.choice(texts))
             else:
-                self.session.message = "no captions are known of these images; type a sentence"
+                self.session.message = "these images have no captions; type a sentence"
 
     def _ask_upload(self, files: Sequence[dict]) -> None:
         if files:
-            with self.session.telling():
+            with self.session.reporting_errors():
                 question = read_upload(files[0]["name"], bytes(files[0]["content"]))
                 self.upload.value = ()  # so that the same file can be uploaded again
                 self.session.ask(question)
@@ -91,7 +91,7 @@ class Search(widgets.VBox):
         self.picture.show(answers)
 
     def _show_images(self) -> None:
-        with self.session.telling():
+        with self.session.reporting_errors():
             answers, opened = self.session.answers, self.session.opened
             images = answers.images if answers else []
             kept = [answer for answer in images if self.scene.value in (ALL, answer.hit.scene)]
@@ -100,7 +100,7 @@ class Search(widgets.VBox):
 
 
 class PictureAsked(widgets.HBox):
-    """The image of a question, with a focus map over it where the model has one, and its best captions."""
+    """The image of a question, under a focus map if the model has one, and its best captions."""
 
     def __init__(self, session: Session):
         self.session = session
@@ -111,7 +111,7 @@ class PictureAsked(widgets.HBox):
         super().__init__([widgets.VBox([self.image, self.focus]), self.captions], layout={"display": "none"})
 
     def show(self, answers: Answers | None) -> None:
-        """Show the image of a question; nothing where it was a sentence."""
+        """Show the image of a question; nothing for a sentence."""
         if answers is None or answers.question.text:
             self.layout.display = "none"
             return
@@ -134,12 +134,12 @@ class PictureAsked(widgets.HBox):
 
 
 def _heading(answers: Answers) -> str:
-    """The question, its scene, and for a sentence how far down its own image lies, where these are known."""
+    """The question; its scene and, for a sentence, the rank of its own image, if these are known."""
     own = [answer.rank for answer in answers.images if answer.kind == "own"]
-    told = [f"scene: {answers.scene}"] if answers.scene else []
+    facts = [f"scene: {answers.scene}"] if answers.scene else []
     if own and answers.question.text:
-        told.append(f"its own image: rank {own[0]:,}")
-    return " · ".join([answers.question.title, *told])
+        facts.append(f"its own image: rank {own[0]:,}")
+    return " · ".join([answers.question.title, *facts])
 
 
 def _listed(captions: Sequence[RankedCaption]) -> str:

@@ -1,4 +1,4 @@
-"""A gallery without a kernel behind it: what is left in an executed notebook, and in its HTML."""
+"""A gallery that works without a kernel: in an executed notebook, and in its HTML."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-// A table with a filter, sorted by its headings, of which one row is chosen; see table.py.
+// A table with a filter, sorted by its headings, in which one row is selected; see table.py.
 export default {
   render({ model, el }) {
     let sorted = null; // a column

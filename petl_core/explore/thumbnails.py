@@ -1,4 +1,4 @@
-"""Images as the browser takes them: small, and in the page itself; with a focus map over them where asked."""
+"""Images as the browser takes them: small, embedded in the page, on demand under a focus map."""
 
 import base64
 from functools import lru_cache
@@ -16,7 +16,7 @@ from petl_core.search.tiles import Window
 
 SIDE = 176  # pixels, of a thumbnail's longer side
 LARGE = 384
-OPACITY = 0.55  # of a focus map, as in petl_core.plots.focus
+OPACITY = 0.55  # of a focus map: the image stays visible below it
 
 
 def thumbnail(hit: Hit, options: IndexOptions) -> str:
@@ -29,7 +29,7 @@ def thumbnail(hit: Hit, options: IndexOptions) -> str:
 
 
 def data_uri(picture: Image.Image, side: int = SIDE) -> str:
-    """An image at no more than ``side`` pixels, and no fewer than half of it, as ``data:image/jpeg;base64,...``."""
+    """An image whose longer side has between ``side`` / 2 and ``side`` pixels, as ``data:image/jpeg;base64,...``."""
     longest = max(picture.size)
     scale = 1 if side / 2 < longest <= side else side / longest
     size = [max(1, round(scale * length)) for length in picture.size]
@@ -40,7 +40,7 @@ def data_uri(picture: Image.Image, side: int = SIDE) -> str:
 
 
 def with_focus(picture: Image.Image, weights: np.ndarray) -> Image.Image:
-    """An image under the weights of one focus layer, (height, width) in 0..1: yellow passes, dark is held back.
+    """An image under the weights of one focus layer, (height, width) in 0..1: yellow passes, dark is suppressed.
 
     The map covers the central square, which is what CLIP's preprocessing cuts out.
     """

@@ -1,12 +1,12 @@
-"""What leaves the house: embeddings, models that open_clip loads by itself, adapters to publish.
+"""Exporting: embeddings, open_clip folders, adapters for the Hugging Face hub.
 
-    open_clip_folder   fold a method into its backbone: LoRA, BitFit, full fine-tuning
-    hub                adapter, configuration and model card in a folder; ``load`` gives the model back
+    open_clip_folder   a method folded into its backbone: LoRA, BitFit, full fine-tuning
+    hub                adapter, configuration and model card in a folder, and ``load``, which reads one
     model_card         the README.md of such a folder, from ``metrics.json`` alone
     embeddings         of a split, as Parquet or NumPy
 
-From a shell, ``python -m petl_core export runs/HASH KIND OUT``. The README shows that, and how LAION's
-``clip_benchmark`` evaluates a model that has not left.
+From a shell: ``python -m petl_core export runs/HASH KIND OUT``. The README shows that, and how LAION's
+``clip_benchmark`` evaluates a model without exporting it.
 """
 
 from petl_core.export.embeddings import export_embeddings

@@ -1,4 +1,4 @@
-"""Embeddings of a split by a finished run's model, with what they are embeddings of."""
+"""Embeddings of a split by a finished run's model, with the images and captions they belong to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class EmbeddedSplit:
     run: str  # hash
     name: str  # "train", "validation" or "test"
     split: Split
-    paths: list[str]  # (N,) of the images, from the data root on
+    paths: list[str]  # (N,) of the images, relative to the data root
     images: np.ndarray  # (N, d) float32, normalised
     texts: np.ndarray  # (M, d) float32, normalised
 
     def write_parquet(self, path: Path) -> None:
-        """A row an image, then a row a caption."""
+        """One row per image, then one row per caption."""
         split = self.split
         images = {
             "kind": "image",
@@ -76,20 +76,20 @@ def export_embeddings(
 ) -> Path:
     """Write the normalised float32 embeddings of a split.
 
-    A ``.parquet`` file has one row an image, then one row a caption, each with ``kind`` ("image", "caption"), ``image``
-    (index within the split), ``path`` (from the data root on), ``caption`` and ``scene`` (null where there is none) and
-    ``embedding``. An ``.npz`` file has the arrays ``images`` (N, d), ``paths`` (N,), ``scenes`` (N,), "" where there is
-    none, ``texts`` (M, d), ``captions`` (M,), ``image_of`` (M,). Both name their ``run`` and ``split``.
+    A ``.parquet`` file has one row per image, then one row per caption, each with ``kind`` ("image", "caption"),
+    ``image`` (index within the split), ``path`` (relative to the data root), ``caption`` and ``scene`` (null if there
+    is none) and ``embedding``. An ``.npz`` file has the arrays ``images`` (N, d), ``paths`` (N,), ``scenes`` (N,), ""
+    if there is none, ``texts`` (M, d), ``captions`` (M,), ``image_of`` (M,). Both name their ``run`` and ``split``.
 
     Args:
-        run: a finished one.
-        out: a file that ends in ``.parquet`` or ``.npz``.
-        split: "train" or "validation" as the run had them, or "test".
+        run: which made the model.
+        out: a file whose name ends in ``.parquet`` or ``.npz``.
+        split: "train" or "validation", as in the run, or "test".
         data_root: folder of the data sets.
         device: "cpu", "cuda", "cuda:1", or "auto".
 
     Raises:
-        ConfigError: another ending or split, or data that changed since the run.
+        ConfigError: another ending or split, or the data set has changed since the run.
     """
     out = resolve(out)
     if out.suffix not in WRITERS:

@@ -1,9 +1,9 @@
-"""An adapter to publish: a folder in the style of the Hugging Face hub, and the model it gives back.
+"""An adapter to publish: a folder for the Hugging Face hub, and the model that is loaded from it.
 
     config.json            method, options, backbone with its fingerprint, preprocessing
     adapter.safetensors    what was trained, as the run left it
     README.md              the model card (model_card.py)
-    backbone/              an open_clip folder, where nobody else could load the backbone by its name
+    backbone/              an open_clip folder, if others could not load the backbone by its name
 
 Nothing in it is pickled.
 """
@@ -27,20 +27,20 @@ from petl_core.runs.folder import Run
 from petl_core.training import default_backbones
 from petl_core.validation import ConfigError
 
-BACKBONE = "backbone"  # folder of one that is carried along
+BACKBONE = "backbone"  # folder of one that is exported, too
 FILES = ["config.json", "adapter.safetensors", f"{BACKBONE}/*.json", f"{BACKBONE}/*.safetensors", f"{BACKBONE}/*.txt"]
 
 
 def export_hub(run: Run, folder: str | Path, data_root: str | Path = "data") -> Path:
-    """Write a finished run's adapter with what it takes to load it elsewhere.
+    """Write a finished run's adapter, and what is needed to load it elsewhere.
 
     Args:
-        run: a finished one.
+        run: which trained the adapter.
         folder: is made, or overwritten.
         data_root: folder of the data sets, for a default backbone that would have to be pre-trained again.
 
     Raises:
-        ConfigError: the run's adapter does not belong to its backbone any more.
+        ConfigError: the backbone has changed since the run.
     """
     folder, config = resolve(folder), run.config
     weights = default_backbones.find_or_pretrain(config.backbone, run.folder.parent, data_root)
@@ -72,22 +72,22 @@ def load(place: str | Path, device: str = "auto") -> adapters.AdaptedCLIP:
     """The model of a folder that :func:`export_hub` wrote, in evaluation mode.
 
     Args:
-        place: the folder, or where there is none of that name, a repository of the Hugging Face hub ("org/name").
+        place: the folder, or if there is none of that name, a repository on the Hugging Face hub ("org/name").
         device: "cpu", "cuda", "cuda:1", or "auto".
 
     Raises:
-        ConfigError: nothing there, not such a folder, or a backbone that has changed under its name.
+        ConfigError: there is nothing, or not an exported adapter; or the backbone has changed under its name.
     """
     folder = _find(place)
     try:
         about = read_json(folder / "config.json")
-        preprocessing, told = about["preprocessing"], about["backbone"]
-        name, pretrained, precision = told["name"], told["pretrained"], told["precision"]
-        if told["carried"]:
+        preprocessing, named = about["preprocessing"], about["backbone"]
+        name, pretrained, precision = named["name"], named["pretrained"], named["precision"]
+        if named["carried"]:
             name, pretrained = str(folder / BACKBONE), ""
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"{folder / 'config.json'} is not that of an exported adapter ({problem})") from error
+        raise ConfigError(f"{folder / 'config.json'} does not describe an exported adapter ({problem})") from error
     frozen = backbone.load(name, pretrained, precision, find_device(device))
     model = adapters.load(frozen, folder / "adapter.safetensors").eval()
     if _as_json(model) != preprocessing:
@@ -99,13 +99,13 @@ def load(place: str | Path, device: str = "auto") -> adapters.AdaptedCLIP:
 
 
 def _is_public(config: RunConfig) -> bool:
-    """Whether anybody can load the backbone by its name."""
+    """Whether others can load the backbone by its name."""
     tags = open_clip.list_pretrained_tags_by_model(config.backbone)
     return config.backbone.startswith("hf-hub:") or config.pretrained in tags
 
 
 def _as_json(model: adapters.AdaptedCLIP) -> dict:
-    """How the backbone wants its images."""
+    """The image preprocessing that the backbone requires."""
     return json.loads(json.dumps(model.clip.visual.preprocess_cfg))
 
 
@@ -114,10 +114,12 @@ def _find(place: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(place)):
-        raise ConfigError(f"{folder} is no folder, and {str(place)!r} no repository of the hub (org/name)")
-    import huggingface_hub  # only where something is fetched
+        raise ConfigError(f"{folder} is not a folder, and {str(place)!r} is not a repository's name (org/name)")
+    import huggingface_hub  # only if something is fetched
 
     try:
         return Path(huggingface_hub.snapshot_download(str(place), allow_patterns=FILES))
     except (OSError, ValueError) as error:  # no network, no such repository
-        raise ConfigError(f"{folder} is no folder, and the hub does not give {str(place)!r} ({error})") from error
+        raise ConfigError(
+            f"{folder} is not a folder, and {str(place)!r} cannot be fetched from the hub ({error})"
+        ) from error

@@ -1,4 +1,4 @@
-"""The model card of an exported adapter: every word of its figures comes from ``metrics.json``."""
+"""The model card of an exported adapter: all its numbers come from ``metrics.json``."""
 
 import json
 from pathlib import Path
@@ -34,21 +34,21 @@ model.encode_text(model.backbone.tokens(["many planes are parked next to a termi
 {recalls}
 
 Percent, with 95% intervals from a bootstrap over the test images; tied scores count by their expectation. Equivalent:
-an image whose caption is verbatim the query counts, too. One seed: what another would give is not in the intervals.
+an image whose caption is verbatim the query counts, too. One seed: the intervals do not cover the choice of the seed.
 
-## How it came about
+## How it was made
 
 {facts}
 """
 
 
 def model_card(run: Run, fingerprint: str, carried: bool) -> str:
-    """Markdown, with the hub's metadata at its head.
+    """Markdown, with the hub's metadata at the top.
 
     Args:
-        run: a finished one.
+        run: which trained the adapter.
         fingerprint: of its backbone.
-        carried: whether the backbone lies beside the adapter.
+        carried: whether the backbone is exported with the adapter.
     """
     config = run.config
     backbone = plain(config.backbone) + (f" ({plain(config.pretrained)})" if config.pretrained else "")
@@ -63,7 +63,7 @@ def model_card(run: Run, fingerprint: str, carried: bool) -> str:
 
 
 def plain(name: str) -> str:
-    """A name, or the last part of a path: where files lay is nobody's business."""
+    """A name, or the last part of a path: local folders are not published."""
     return name if name.startswith("hf-hub:") else Path(name).name
 
 
@@ -79,7 +79,7 @@ def _recalls(run: Run) -> str:
 
 
 def _facts(run: Run, backbone: str, fingerprint: str, carried: bool) -> dict[str, str]:
-    """What a reader must know to trust the table, or to make it again."""
+    """What a reader must know to trust the table, or to reproduce it."""
     config, metrics = run.config, run.metrics
     images, parameters, made = metrics["images"], metrics["parameters"], metrics["environment"]
     chosen = f"epoch {metrics['chosen_epoch']} of {len(metrics['history']) - 1}, by mR on the validation images"
@@ -87,7 +87,7 @@ def _facts(run: Run, backbone: str, fingerprint: str, carried: bool) -> dict[str
         "Method": f"{metrics['method']['title']}, {json.dumps(metrics['method']['options'])}",
         "Trained": f"{parameters['trained']:,} parameters; the backbone has {parameters['backbone']:,}",
         "Backbone": f"{backbone}, {config.precision}, fingerprint {fingerprint}"
-        + ("; it lies beside the adapter" if carried else ""),
+        + ("; it is in this folder, too" if carried else ""),
         "Data": f"{plain(config.dataset)}: {images['train']:,} images to train on, {images['validation']:,} to choose "
         f"by, {images['test']:,} to test on; digest {metrics['inputs']['data'][:16]}",
         "Chosen": f"{chosen}; the test split was read afterwards" if config.epochs else "nothing was trained",

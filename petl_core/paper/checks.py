@@ -1,6 +1,6 @@
 """What must be right before anything is trained: data, weights, every method, disk, memory; and how long it will take.
 
-A check that fails is one line with its remedy. Those that need what failed are left out.
+A failed check is one line with its remedy. Checks that depend on it are left out.
 """
 
 import logging
@@ -28,7 +28,7 @@ from petl_core.training import default_backbones
 
 GIB = 2**30
 HOUR, MINUTE = 3600, 60  # seconds
-SHARE = 0.9  # of a GPU's memory that may be needed: its context and fragments take some, too
+USABLE_GPU_FRACTION = 0.9  # of its memory; the CUDA context and fragmentation take the rest
 
 
 @dataclass(frozen=True)
@@ -42,17 +42,17 @@ class Check:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be checked: all runs, and where they find and leave things."""
+    """What is to be checked: all runs, and where they find data and leave results."""
 
     runs: dict[str, RunConfig]  # by name; all on one data set and backbone
     data_root: str
     runs_root: str
-    gpus: int  # of a run
+    gpus: int  # for each run
     workers: int  # runs at a time
 
     @property
     def first(self) -> RunConfig:
-        """Whose data set and backbone are those of all."""
+        """Any run: all share its data set and backbone."""
         return next(iter(self.runs.values()))
 
     @property
@@ -73,7 +73,7 @@ class Plan:
 
 
 def check_all(plan: Plan, measured: bool = True) -> list[Check]:
-    """Every check that can be made.
+    """All checks that can be made.
 
     Args:
         plan: what is to be run.
@@ -85,126 +85,126 @@ def check_all(plan: Plan, measured: bool = True) -> list[Check]:
         left = [] if plan.left else [Check("time", True, "nothing is left to train")]
         return [data, weights, *left]
     if not measured:
-        told = "methods, disk, memory and time are not checked here: other machines train"
-        return [data, weights, Check("cluster", True, told)]
+        found = "methods, disk, memory and time are not checked here: other machines train"
+        return [data, weights, Check("cluster", True, found)]
     amounts = Amounts.of(dataset, frozen)
-    found, failures = measure_kinds(plan, frozen, amounts)
-    methods = check_methods(found, failures)
+    measured_costs, failures = measure_kinds(plan, frozen, amounts)
+    methods = check_methods(measured_costs, failures)
     if failures:
         return [data, weights, methods]
     return [
         *(data, weights, methods),
-        check_disk(plan, found),
-        check_memory(plan, found),
-        check_time(plan, found, dataset, start),
+        check_disk(plan, measured_costs),
+        check_memory(plan, measured_costs),
+        check_time(plan, measured_costs, dataset, start),
     ]
 
 
 def check_data(plan: Plan) -> tuple[Check, RetrievalData | None]:
-    """Whether the data set is there, in a layout that is read, with all its images."""
+    """Whether the data set is there, in a known layout and with all its images."""
     name = plan.first.dataset
     try:
         dataset = default_data.load_or_draw(name, plan.data_root)
     except (DataError, ValueError, OSError) as error:
         return Check("data", False, str(error)), None
     counts = (len(dataset.train.images), len(dataset.test.images))
-    told = f"{name}: {counts[0]:,} / {counts[1]:,} images, "
-    told += f"{len(dataset.train.captions):,} / {len(dataset.test.captions):,} captions in {dataset.root}"
+    found = f"{name}: {counts[0]:,} / {counts[1]:,} images, "
+    found += f"{len(dataset.train.captions):,} / {len(dataset.test.captions):,} captions in {dataset.root}"
     known = CATALOGUE.get(name)
     if known and counts != (known.train, known.test):
-        told += f"; NOT the published split of {known.train:,} / {known.test:,}"
-    return Check("data", True, told), dataset
+        found += f"; NOT the published split of {known.train:,} / {known.test:,}"
+    return Check("data", True, found), dataset
 
 
 def check_weights(plan: Plan) -> tuple[Check, Backbone | None, float]:
-    """Whether the backbone loads, downloaded if need be; also itself, on the CPU, and the seconds that took."""
+    """Whether the backbone loads, downloaded if need be; the backbone, on the CPU; and the seconds of loading it."""
     config = plan.first
-    asked = f"{config.backbone} {config.pretrained}".strip()
+    name = f"{config.backbone} {config.pretrained}".strip()
     try:
-        experiment.check(config)
+        experiment.check_method_and_backbone(config)
         with _quiet():
             folder = default_backbones.find_or_pretrain(config.backbone, plan.runs_root, plan.data_root)
             backbone.load(folder, config.pretrained, config.precision)  # downloads
             started = time.perf_counter()
             frozen = backbone.load(folder, config.pretrained, config.precision)
     except (ValueError, OSError) as error:
-        remedy = "name weights that are here (--pretrained FILE.pt, or --backbone FOLDER), or find a network"
+        remedy = "name weights that exist here (--pretrained FILE.pt, or --backbone FOLDER), or connect to a network"
         return Check("weights", False, f"{' '.join(str(error).split())}; {remedy}"), None, 0.0
     parameters = sum(parameter.numel() for parameter in frozen.clip.parameters())
-    return Check("weights", True, f"{asked}: {parameters:,} parameters"), frozen, time.perf_counter() - started
+    return Check("weights", True, f"{name}: {parameters:,} parameters"), frozen, time.perf_counter() - started
 
 
 def measure_kinds(plan: Plan, frozen: Backbone, amounts: Amounts) -> tuple[dict[str, Cost], dict[str, str]]:
-    """The cost of each kind of run that is left, by the kind's hash; and of each method that cannot be trained, why."""
+    """The cost of each kind of run that is left, by its hash; and why methods cannot be trained, by their names."""
     kinds = {kind.hash: kind for kind in map(costs.kind_of, plan.left)}
     found: dict[str, Cost] = {}
     failures: dict[str, str] = {}
     for name, kind in tqdm(kinds.items(), "trying each method", unit="method"):
         try:
-            experiment.check(kind)
+            experiment.check_method_and_backbone(kind)
             found[name] = costs.measure(kind, frozen, amounts, plan.device)
         except torch.OutOfMemoryError:
             failures[kind.method] = f"a batch of {kind.batch_size} does not fit the GPU; lower batch_size"
         except (ValueError, RuntimeError, FloatingPointError) as error:
-            failures[kind.method] = " ".join(str(error).split()).removeprefix(f"{kind.method}: ")
+            failures[kind.method] = " ".join(str(error).split()).removeprefix(f"method {kind.method}: ")
     return found, failures
 
 
-def check_methods(found: dict[str, Cost], failures: dict[str, str]) -> Check:
+def check_methods(measured: dict[str, Cost], failures: dict[str, str]) -> Check:
     """Whether a batch of every kind of run was trained."""
     if failures:
-        told = "; ".join(f"{method}: {reason}" for method, reason in failures.items())
-        return Check("methods", False, f"{told}; change study.yaml's sections paper_tuning and paper")
-    return Check("methods", True, f"a batch of each of {len(found)} kinds of run was trained")
+        reasons = "; ".join(f"{method}: {reason}" for method, reason in failures.items())
+        return Check("methods", False, f"{reasons}; change study.yaml's sections paper_tuning and paper")
+    return Check("methods", True, f"a batch of each of {len(measured)} kinds of run was trained")
 
 
-def check_disk(plan: Plan, found: dict[str, Cost]) -> Check:
+def check_disk(plan: Plan, measured: dict[str, Cost]) -> Check:
     """Whether caches and weights fit."""
     folder = resolve(plan.runs_root)
-    kinds = {costs.kind_of(run).hash for run in plan.finished} & found.keys()
-    written = {name for kind in kinds for name in found[kind].caches} | ({"pixels"} if plan.finished else set())
-    priced = _priced(plan, found)
+    kinds = {costs.kind_of(run).hash for run in plan.finished} & measured.keys()
+    written = {name for kind in kinds for name in measured[kind].caches} | ({"pixels"} if plan.finished else set())
+    priced = _priced(plan, measured)
     caches = sum(size for name, size in costs.cache_bytes(priced).items() if name not in written)
     weights = costs.weight_bytes(priced, plan.workers)
     free = shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
-    told = f"{(caches + weights) / GIB:.1f} GiB at most in {folder} (caches {caches / GIB:.1f}, weights of runs "
-    told += f"{weights / GIB:.1f}), {free / GIB:.1f} GiB free"
+    found = f"{(caches + weights) / GIB:.1f} GiB at most in {folder} (caches {caches / GIB:.1f}, weights of runs "
+    found += f"{weights / GIB:.1f}), {free / GIB:.1f} GiB free"
     if caches + weights > free:
-        return Check("disk", False, f"{told}; free some, or name another folder with --runs-root")
-    return Check("disk", True, told)
+        return Check("disk", False, f"{found}; free some space, or name another folder with --runs-root")
+    return Check("disk", True, found)
 
 
-def check_memory(plan: Plan, found: dict[str, Cost]) -> Check:
+def check_memory(plan: Plan, measured: dict[str, Cost]) -> Check:
     """Whether the largest method fits the GPU."""
     if not plan.gpus:
         return Check("memory", True, "not checked: no GPU is used")
     total = torch.cuda.get_device_properties(plan.device).total_memory / MIB
-    largest, peak = max(((run, cost.peak_mib) for run, cost in _priced(plan, found)), key=lambda priced: priced[1])
-    told = f"at most {peak:,.0f} MiB ({largest.method}, batch size {largest.batch_size}) of {total:,.0f} MiB on "
-    told += torch.cuda.get_device_name()
-    if peak > SHARE * total:
-        return Check("memory", False, f"{told}; lower batch_size in the sections paper_tuning and paper of study.yaml")
-    return Check("memory", True, told)
+    largest, peak = max(((run, cost.peak_mib) for run, cost in _priced(plan, measured)), key=lambda priced: priced[1])
+    found = f"at most {peak:,.0f} MiB ({largest.method}, batch size {largest.batch_size}) of {total:,.0f} MiB on "
+    found += torch.cuda.get_device_name()
+    if peak > USABLE_GPU_FRACTION * total:
+        return Check("memory", False, f"{found}; lower batch_size in the sections paper_tuning and paper of study.yaml")
+    return Check("memory", True, found)
 
 
-def check_time(plan: Plan, found: dict[str, Cost], dataset: RetrievalData, start: float) -> Check:
+def check_time(plan: Plan, measured: dict[str, Cost], dataset: RetrievalData, start: float) -> Check:
     """Hours, if no run stops early: an estimate, which cannot fail."""
     scoring = costs.scoring_seconds(dataset.test)
-    seconds = sum(start + costs.run_seconds(run, cost, dataset, scoring) for run, cost in _priced(plan, found))
+    seconds = sum(start + costs.run_seconds(run, cost, dataset, scoring) for run, cost in _priced(plan, measured))
     on = torch.cuda.get_device_name() if plan.gpus else f"this CPU, {torch.get_num_threads()} threads"
     hours = f"{seconds / HOUR:,.1f} hours" if seconds > HOUR else f"{seconds / MINUTE:,.0f} minutes"
-    told = f"{len(plan.left)} of {len(plan.runs)} runs are left: about {hours} on {on} (by a batch of each kind)"
-    return Check("time", True, f"{told}, less where patience ends runs early")
+    found = f"{len(plan.left)} of {len(plan.runs)} runs are left: about {hours} on {on} (by a batch of each kind)"
+    return Check("time", True, f"{found}, less if patience ends runs early")
 
 
-def _priced(plan: Plan, found: dict[str, Cost]) -> list[tuple[RunConfig, Cost]]:
-    """Runs that are left, each with its kind's cost."""
-    return [(run, found[costs.kind_of(run).hash]) for run in plan.left]
+def _priced(plan: Plan, measured: dict[str, Cost]) -> list[tuple[RunConfig, Cost]]:
+    """Runs that are left, each with the cost of its kind."""
+    return [(run, measured[costs.kind_of(run).hash]) for run in plan.left]
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Nothing logged: a download that fails tells each of its attempts."""
+    """Log nothing: a failing download would report each of its attempts."""
     logging.disable(logging.CRITICAL)
     try:
         yield

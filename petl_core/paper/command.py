@@ -14,7 +14,7 @@ from petl_core.files import write_text
 from petl_core.paper import sections
 from petl_core.paths import resolve
 from petl_core.runs import graph, study
-from petl_core.runs.study import PLACES
+from petl_core.runs.study import DEFAULT_OPTIONS
 from petl_core.validation import ConfigError
 
 BACKBONE, TAG = "ViT-B-32-quickgelu", "openai"  # as in the published tables
@@ -33,83 +33,90 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
     sub.add_argument("--figures", help="folder of tables and figures; default: figures/paper/DATASET")
     sub.add_argument("--cores", type=graph.cores, default=os.cpu_count() or 1, help="default: all, %(default)s")
     sub.add_argument(
-        "--gpus", type=int, choices=(0, 1), help="of a run; default: 1 where there is one, or on a cluster"
+        "--gpus", type=int, choices=(0, 1), help="for each run; default: 1 if one is visible, or on a cluster"
     )
-    text = "one run a job on a cluster, by these options of Snakemake, as in '--executor slurm --jobs 100'"
+    text = "train on a cluster, one run per job, with these Snakemake options, as in '--executor slurm --jobs 100'"
     sub.add_argument("--cluster", metavar="OPTIONS", type=shlex.split, help=text)
-    sub.add_argument("--study", default="study.yaml", help="holds paper_tuning and paper; default: %(default)s")
+    text = "file with the sections paper_tuning and paper; default: %(default)s"
+    sub.add_argument("--study", default="study.yaml", help=text)
     sub.add_argument("--dry-run", action="store_true", help="only check, and say how long it would take")
 
 
-def make_tables(asked: argparse.Namespace) -> int:
-    """Exit code of ``paper``; 2 where a check fails, before anything is trained."""
-    settings = settings_of(asked)
+def make_tables(args: argparse.Namespace) -> int:
+    """Exit code of ``paper``; 2 if a check fails, before anything is trained."""
+    settings = settings_of(args)
     if not settings["gpus"]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # runs take a GPU that they see
-    filled = sections.fill(study.load_sections(resolve(asked.study)), settings)
-    if not _check(asked, filled):
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # runs use a GPU that they see
+    filled = sections.fill(study.load_sections(resolve(args.study)), settings)
+    if not _check(args, filled):
         return 2
-    if asked.dry_run:
+    if args.dry_run:
         return 0
 
-    # Snakemake, and every job of it, reads the sections from one file; the second once the first has tuned it.
+    # Snakemake and each of its jobs read the sections from one file; the second section once the first has tuned it.
     *_, last = filled.values()
-    file = resolve(last.get("runs_root", PLACES["runs_root"])) / "notebooks" / f"paper_{asked.dataset}.yaml"
+    file = resolve(last.get("runs_root", DEFAULT_OPTIONS["runs_root"])) / "notebooks" / f"paper_{args.dataset}.yaml"
     write_text(file, yaml.safe_dump(filled))
-    options = [*(asked.cluster or ["--cores", str(asked.cores)]), "--configfile", str(file)]
+    options = [*(args.cluster or ["--cores", str(args.cores)]), "--configfile", str(file)]
     for name, section in filled.items():
-        code = graph.make(study.read(section, name), name, _workers(section, asked), options)
+        code = graph.make(study.read(section, name), name, _workers(section, args), options)
         if code:
             return code
     print((resolve(settings["figures"]) / "paper.md").read_text(encoding="utf-8"))
     return 0
 
 
-def settings_of(asked: argparse.Namespace) -> dict[str, Any]:
-    """What takes the place of the templates' own fields and places."""
-    if not re.fullmatch(r"[\w-]+", asked.dataset):
-        raise ConfigError(f"data set {asked.dataset!r}: give its name, and its folder's place by --data-root")
-    by_itself = "" if "/" in asked.backbone else TAG
-    gpus = asked.gpus
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Fields and options that replace the templates' own.
+
+    Raises:
+        ConfigError: the data set is not a name, or a GPU is wanted and none is visible.
+    """
+    if not re.fullmatch(r"[\w-]+", args.dataset):
+        raise ConfigError(f"data set {args.dataset!r}: give its name, and the folder that holds it by --data-root")
+    gpus = args.gpus
     if gpus is None:
-        gpus = 1 if asked.cluster else _gpus_here()
+        gpus = 1 if args.cluster or _has_gpu() else 0
+    elif gpus and not args.cluster and not _has_gpu():
+        raise ConfigError(f"--gpus {gpus}: no CUDA device is visible here; use --gpus 0, or --cluster")
+    default_tag = "" if "/" in args.backbone else TAG
     settings = {
-        "dataset": asked.dataset,
-        "backbone": asked.backbone,
-        "pretrained": by_itself if asked.pretrained is None else asked.pretrained,
-        "figures": asked.figures or f"figures/paper/{asked.dataset}",
+        "dataset": args.dataset,
+        "backbone": args.backbone,
+        "pretrained": default_tag if args.pretrained is None else args.pretrained,
+        "figures": args.figures or f"figures/paper/{args.dataset}",
         "gpus": gpus,
-        "runs_per_job": 1 if asked.cluster else 0,
+        "runs_per_job": 1 if args.cluster else 0,
     }
-    places = {"data_root": asked.data_root, "runs_root": asked.runs_root}
+    places = {"data_root": args.data_root, "runs_root": args.runs_root}
     return settings | {name: place for name, place in places.items() if place}
 
 
-def _gpus_here() -> int:
-    import torch  # takes seconds, and a plan needs none
+def _has_gpu() -> bool:
+    import torch  # takes seconds, which `plan` need not wait for
 
-    return int(torch.cuda.is_available())
-
-
-def _workers(section: dict, asked: argparse.Namespace) -> int:
-    """Runs at a time, as the Snakefile has them."""
-    return 1 if section["gpus"] or section["runs_per_job"] else asked.cores
+    return torch.cuda.is_available()
 
 
-def _check(asked: argparse.Namespace, filled: dict[str, dict]) -> bool:
-    """Whether all checks pass; they are printed as a table, a line each."""
+def _workers(section: dict, args: argparse.Namespace) -> int:
+    """Runs at a time, as in the Snakefile."""
+    return 1 if section["gpus"] or section["runs_per_job"] else args.cores
+
+
+def _check(args: argparse.Namespace, filled: dict[str, dict]) -> bool:
+    """Whether all checks pass; they are printed as a table, one line each."""
     from petl_core.paper import checks  # imports torch
 
     foreseen = [sections.foresee(section, name) for name, section in filled.items()]
-    places = foreseen[0].places
+    options = foreseen[0].options
     plan = checks.Plan(
         runs=foreseen[0].runs | foreseen[1].runs,
-        data_root=places["data_root"],
-        runs_root=places["runs_root"],
-        gpus=places["gpus"],
-        workers=_workers(places, asked),
+        data_root=options["data_root"],
+        runs_root=options["runs_root"],
+        gpus=options["gpus"],
+        workers=_workers(options, args),
     )
-    found = checks.check_all(plan, measured=not asked.cluster)
+    found = checks.check_all(plan, measured=not args.cluster)
     rows = [(check.name, "ok" if check.passed else "FAILS", check.found) for check in found]
     print(tabulate(rows, tablefmt="plain", disable_numparse=True), flush=True)
     failed = [check.name for check in found if not check.passed]

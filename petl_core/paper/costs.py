@@ -1,6 +1,6 @@
-"""What runs will take, before they start: a step of each kind is trained on real images, and counted up.
+"""What runs will take, before they start: one step of each kind is timed on real images and multiplied.
 
-Runs are of one kind if a step of theirs costs the same: their seeds, rates and lengths may differ.
+Runs are of one kind if their steps cost the same: seeds, learning rates and numbers of epochs may differ.
 """
 
 import copy
@@ -25,30 +25,30 @@ from petl_core.training.encoding import ENCODE_BATCH, Inputs, PreparedSplit, emb
 from petl_core.training.state import TrainState
 from petl_core.validation import ConfigError
 
-# Fields that change no step's cost.
+# Fields that do not change the cost of a step.
 FREE = (
     *("seed", "contrast", "margin", "temperature", "learn_temperature", "learning_rate", "weight_decay", "schedule"),
     *("patience", "pairs", "validation_fraction", "train_images", "blank_captions", "queue_weight"),
 )
-RATE = 1e-9  # of the measured steps, so that none diverges
-STATES = 3  # numbers that a checkpoint keeps of a trained parameter: itself and Adam's moments
+RATE = 1e-9  # learning rate of the measured steps, so that none diverges
+STATES = 3  # numbers in a checkpoint for each trained parameter: itself and Adam's two moments
 
 
 @dataclass(frozen=True)
 class Cost:
     """Of one kind of run, on this machine."""
 
-    step: float  # seconds of training; 0 of an untrained kind
-    image: float  # seconds of encoding one
-    caption: float  # seconds of encoding one
+    step: float  # seconds of training; 0 for an untrained kind
+    image: float  # seconds of encoding one image
+    caption: float  # seconds of encoding one caption
     trained: int  # parameters
-    peak_mib: float  # of the GPU, in training and encoding; of the process on a CPU
-    caches: dict[str, int]  # bytes of what it reads, for the whole data set: "pixels", or what it taps
+    peak_mib: float  # of the GPU, in training and encoding; on a CPU, of the process
+    caches: dict[str, int]  # bytes of the caches it reads, for the whole data set: "pixels", or tapped features
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """How much there is of a data set."""
+    """The size of a data set, as far as it decides costs."""
 
     dataset: RetrievalData
     captions: tuple[int, int]  # distinct ones, in train and test
@@ -56,14 +56,14 @@ class Amounts:
 
     @classmethod
     def of(cls, dataset: RetrievalData, backbone: Backbone) -> "Amounts":
-        """Count what a backbone reads of a data set."""
+        """Count what a backbone reads from a data set."""
         distinct = [{caption_key(caption): caption for caption in split.captions} for split in _splits(dataset)]
         longest = [int(caption_lengths(backbone.tokens(list(t.values())), backbone.clip).max()) for t in distinct]
         return cls(dataset, (len(distinct[0]), len(distinct[1])), (longest[0], longest[1]))
 
 
 def kind_of(config: RunConfig) -> RunConfig:
-    """The run that stands for all that cost as much a step: what changes no cost is at its default."""
+    """A run that represents all those whose steps cost the same: fields that change no cost have their defaults."""
     defaults = RunConfig()
     options = {name: value for name, value in config.method_options.items() if name not in tuning.OPTIONS}
     free = {name: getattr(defaults, name) for name in FREE}
@@ -71,7 +71,7 @@ def kind_of(config: RunConfig) -> RunConfig:
 
 
 def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.device) -> Cost:
-    """Train and encode one batch, the second time timed.
+    """Encode and train one batch, twice; the second time is timed.
 
     Args:
         kind: of :func:`kind_of`.
@@ -80,10 +80,10 @@ def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.d
         device: where runs will be trained.
 
     Raises:
-        ConfigError: the method cannot adapt this backbone, or the data lack scene labels that it needs.
+        ConfigError: the method cannot adapt this backbone, or the data set lacks scene labels that it needs.
         torch.OutOfMemoryError: the GPU is too small.
     """
-    torch.use_deterministic_algorithms(True, warn_only=True)  # as runs do, which takes longer on a GPU
+    torch.use_deterministic_algorithms(True, warn_only=True)  # as runs do; slower on a GPU
     size = max(kind.batch_size, ENCODE_BATCH) if device.type == "cuda" else kind.batch_size  # for the peak of memory
     sample = _sample(amounts.dataset.train, kind, size)
     own = copy.deepcopy(frozen)
@@ -115,7 +115,7 @@ def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.d
 
 
 def scoring_seconds(split: Split) -> float:
-    """Seconds a pair of image and caption takes in ranking a split."""
+    """Seconds per pair of image and caption for ranking a split."""
     shape = (len(split.images), len(split.captions))
     scores = np.random.default_rng(0).random(shape, dtype=np.float32)
     cpu = torch.device("cpu")
@@ -138,29 +138,29 @@ def run_seconds(config: RunConfig, cost: Cost, dataset: RetrievalData, scoring: 
     # Steps.
     released = len(dataset.train.images)
     held_out = max(1, round(config.validation_fraction * released))
-    captions_an_image = len(dataset.train.captions) / released
+    captions_per_image = len(dataset.train.captions) / released
     images = config.train_images or released - held_out
-    pairs = images if config.pairs == "images" else images * captions_an_image
+    pairs = images if config.pairs == "images" else images * captions_per_image
     steps = config.epochs * math.ceil(pairs / config.batch_size)
 
-    # Validation before training and after each epoch; the test once, and once more for each in the selection audit.
+    # Validation before training and after each epoch; one test, and one more for each of these in the selection audit.
     rounds = config.epochs + 1 if config.epochs else 0
-    validation = ranked(held_out, held_out * captions_an_image)
+    validation = ranked(held_out, held_out * captions_per_image)
     test = ranked(len(dataset.test.images), len(dataset.test.captions))
     return steps * cost.step + rounds * validation + (rounds + 1) * test
 
 
 def cache_bytes(runs: Iterable[tuple[RunConfig, Cost]]) -> dict[str, int]:
-    """Bytes of each cache that runs, with their costs, read; they share them."""
+    """Bytes of each cache that the runs read, and share."""
     return {name: size for _, cost in runs for name, size in cost.caches.items()}
 
 
 def weight_bytes(runs: Iterable[tuple[RunConfig, Cost]], workers: int) -> int:
-    """Bytes of trained weights: of every run when it is finished, of each epoch while it is one of so many at work."""
+    """Bytes of trained weights: those of all finished runs, and those of every epoch of the runs at work."""
     kept, while_training = 0, [0]
     for config, cost in runs:
         kept += 4 * cost.trained
-        # A candidate an epoch; the checkpoint, and the next one before it takes its place.
+        # One candidate per epoch; a checkpoint, and the next one before it replaces the first.
         while_training.append(4 * cost.trained * (config.epochs + 1 + 2 * STATES))
     return kept + workers * max(while_training)
 
@@ -170,7 +170,7 @@ def _splits(dataset: RetrievalData) -> tuple[Split, Split]:
 
 
 def _sample(train: Split, kind: RunConfig, size: int) -> Split:
-    """Some images with all their captions, drawn at random, since files stand sorted by class."""
+    """Some images with all their captions, drawn at random, since files are sorted by class."""
     if kind.scene_probability and not scene_labels.scene_classes(train.scenes):
         raise ConfigError("scene_probability: no training image has a scene label; take these runs out of the sections")
     captioned = np.random.default_rng(0).permutation(np.flatnonzero(train.captions_per_image))
@@ -178,7 +178,7 @@ def _sample(train: Split, kind: RunConfig, size: int) -> Split:
 
 
 def _step_seconds(kind: RunConfig, model: AdaptedCLIP, batch: PreparedSplit, device: torch.device) -> float:
-    """Of an epoch of one batch, the second."""
+    """Seconds of an epoch of one batch; the second of two."""
     width = embed_texts(model, batch, batch.tokens_of[:1]).shape[1]
     state = TrainState.start(kind.replace(learning_rate=RATE), model, width)
     state.history.append({"epoch": 0})
@@ -186,7 +186,7 @@ def _step_seconds(kind: RunConfig, model: AdaptedCLIP, batch: PreparedSplit, dev
 
 
 def _cache_bytes(model: AdaptedCLIP, sample: Inputs, amounts: Amounts) -> dict[str, int]:
-    """Bytes of the caches that a sample was read from, if they held both splits."""
+    """Bytes of the caches that a sample was read from, scaled to both splits."""
     images = sum(len(split.images) for split in _splits(amounts.dataset))
     if sample.pixels is not None:
         return {"pixels": images * sample.pixels[0].nbytes}

@@ -4,18 +4,18 @@ import contextlib
 from typing import Any
 
 from petl_core.runs import study
-from petl_core.runs.study import Study
+from petl_core.runs.study import Section
 from petl_core.validation import ConfigError
 
 TUNING, TABLES = "paper_tuning", "paper"  # templates in study.yaml
 
 
 def fill(templates: Any, settings: dict[str, Any]) -> dict[str, dict]:
-    """Both sections, as study.yaml would hold them, by names of their own; the first makes what the second is tuned by.
+    """Both sections, as study.yaml would hold them, by new names; the first finds the settings that the second uses.
 
     Args:
         templates: what study.yaml holds.
-        settings: fields and places that take the place of the templates' own, ``dataset`` and ``figures`` among them.
+        settings: fields and options that replace the templates' own, including ``dataset`` and ``figures``.
 
     Raises:
         ConfigError: a template is missing or wrong, or a setting is.
@@ -29,8 +29,8 @@ def fill(templates: Any, settings: dict[str, Any]) -> dict[str, dict]:
     }
 
 
-def foresee(section: dict, name: str) -> Study:
-    """A section as it will be, before it is tuned: its settings are unknown, but as many runs will cost as much."""
-    with contextlib.suppress(ConfigError):  # no settings yet, or of another backbone
+def foresee(section: dict, name: str) -> Section:
+    """A section before it is tuned: its settings are still unknown, but the number and cost of its runs are not."""
+    with contextlib.suppress(ConfigError):  # no settings yet, or those of another backbone
         return study.read(section, name)
     return study.read({**section, "tuned": ""}, name)

@@ -1,7 +1,7 @@
-"""Plots of an ablation: recall with 95 % intervals by factors; rows that have no factor are lines for reference.
+"""Plots of an ablation: recall with 95 % intervals by factor; groups without the factor are reference lines.
 
-Its axis is as wide as what was trained, with a grid of single points where it has room: what was not trained, and
-would lie far off, is named in the legend.
+The axis spans what was trained, with a grid of single points where there is room. What was not trained and is far off
+the axis is named in the legend.
 """
 
 from collections.abc import Callable, Hashable
@@ -32,36 +32,40 @@ from petl_core.plots.style import (
     whiskers,
 )
 
-STEP = 5  # points between series that would otherwise lie on each other, more than a marker
-FEWEST_ROWS = 4  # that a plot has height for, so that a legend of several lines leaves it some
-ROW_NAME_WIDTH = 24  # characters a line, where the figure is one column wide
-SERIES = {"markersize": 4, "linewidth": 1}
-SINGLE_POINTS = 25  # points: on a wider axis a grid of single ones would be too dense
+SERIES_GAP = 5  # typographic points, more than a marker, between series that would otherwise overlap
+MIN_ROWS = 4  # a plot with fewer rows is as high as with these, so that a tall legend leaves room for the axes
+CHARS_PER_LINE = 24  # of a row's name, where the figure is one column wide
+SERIES_LOOK = {"markersize": 4, "linewidth": 1}
+MAX_SPAN_OF_POINT_GRID = 25  # percentage points: on a longer axis, a grid of single points would be too dense
 
 
 def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric: str = "mr") -> Figure:
-    """A metric with intervals, a row for each value of one factor; groups without one are lines for reference.
+    """A metric with intervals, one row per value of a factor; groups without a value are reference lines.
 
     Args:
         ablation: what to show.
-        rows, hue: factors; values of ``hue`` are told apart by colour and marker.
-        panels: a factor with a panel for each of its values.
+        rows, hue: factors; values of ``hue`` differ in colour and marker.
+        panels: a factor with one panel per value; "" for a single panel.
         metric: a key of ``METRICS``.
     """
     table = ablation.table
     parts = _by_panel(ablation, panels)
     row_values, hue_values = levels(table[rows]), levels(table[hue])
     width = ONE_COLUMN if len(parts) == 1 else TWO_COLUMNS
-    height = 0.9 + max(0.22, STEP / POINTS_PER_INCH * (len(hue_values) + 1)) * max(FEWEST_ROWS, len(row_values))
+    row_height = max(0.22, SERIES_GAP / POINTS_PER_INCH * (len(hue_values) + 1))
+    height = 0.9 + row_height * max(MIN_ROWS, len(row_values))
     figure, grid = plt.subplots(1, len(parts), sharex=True, sharey=True, figsize=(width, height))
     for axes, (heading, part) in zip(np.atleast_1d(grid), parts, strict=True):
+        # The series, one above the other within each row.
         for i, value in enumerate(hue_values):
             points = part[equals(part[hue], value) & part[rows].notna()]
             axes.errorbar(
                 points[metric], [row_values.index(row) for row in points[rows]], xerr=whiskers(points, metric),
-                linestyle="none", transform=moved(axes, up=STEP * ((len(hue_values) - 1) / 2 - i)),
-                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
+                linestyle="none", transform=moved(axes, up=SERIES_GAP * ((len(hue_values) - 1) / 2 - i)),
+                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES_LOOK
             )  # fmt: skip
+
+        # The axes, and what there is to compare with.
         axes.set(
             xlabel=f"test {METRICS[metric]} (%)",
             xlim=limits_of_trained(table, metric),
@@ -72,19 +76,19 @@ def plot_rows(ablation: Ablation, rows: str, hue: str, panels: str = "", metric:
         axes.set_title(heading, fontsize=7)
         row_names = [ablation.value_name(rows, value) for value in row_values]
         if len(parts) == 1:
-            row_names = [fill(name, ROW_NAME_WIDTH) for name in row_names]
+            row_names = [fill(name, CHARS_PER_LINE) for name in row_names]
         axes.set_yticks(range(len(row_values)), row_names)
     legend_above(figure, title_with_unit(hue))
     return figure
 
 
 def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, metric: str = "mr") -> Figure:
-    """A metric with intervals against one or more columns, log axes; groups without a value are lines for reference.
+    """A metric with intervals against one or more columns, on log axes; groups without a value are reference lines.
 
     Args:
         ablation: what to show.
-        x: columns of its table to plot against, a panel each, with their labels and units.
-        hue: factor whose values are lines of their own.
+        x: columns of its table to plot against, one panel each, with their labels and units.
+        hue: a factor with one line per value.
         metric: a key of ``METRICS``.
     """
     table = ablation.table
@@ -92,15 +96,19 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, metric: str = "m
     figure, grid = plt.subplots(1, len(x), sharey=True, figsize=(width, 2.6))
     hue_values = levels(table[hue])
     for axes, (column, label) in zip(np.atleast_1d(grid), x.items(), strict=True):
+        # One line per value of the hue.
         axes.set_xscale("log")
         for i, value in enumerate(hue_values):
             points = table[equals(table[hue], value) & table[column].notna()].sort_values(column)
-            aside = STEP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
+            # Series share the values of a factor, so they would overlap.
+            shift = SERIES_GAP * (i - (len(hue_values) - 1) / 2) if column in ablation.factors else 0
             axes.errorbar(
                 points[column].astype(float), points[metric], whiskers(points, metric),
-                linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=aside),
-                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES
+                linestyle=DASHES[i % len(DASHES)], transform=moved(axes, right=shift),
+                label=ablation.value_name(hue, value), **_look(hue, value, i), **SERIES_LOOK
             )  # fmt: skip
+
+        # The axes, and what there is to compare with.
         axes.set(xlabel=label, ylim=limits_of_trained(table, metric))
         _draw_references(ablation, table[table[hue].isna()], metric, (axes.axhline, axes.axhspan))
         _draw_single_points(axes.yaxis)
@@ -111,13 +119,15 @@ def plot_lines(ablation: Ablation, x: dict[str, str], hue: str, metric: str = "m
 
 
 def levels(column: pd.Series) -> list[Hashable]:
-    """Distinct values: numbers ascending, all else in its order."""
+    """Distinct values: numbers in ascending order, others in the order in which they appear."""
     distinct = list(dict.fromkeys(column.dropna()))
-    return sorted(distinct) if all(isinstance(value, (int, float)) for value in distinct) else distinct
+    if all(isinstance(value, (int, float)) for value in distinct):
+        distinct.sort()
+    return distinct
 
 
 def equals(column: pd.Series, value: Hashable) -> pd.Series:
-    """Which cells hold a value; pandas would compare a tuple with the whole column."""
+    """Which cells equal a value; with ``==``, pandas would compare a tuple with the column as a whole."""
     return pd.Series([cell == value for cell in column], index=column.index, dtype=bool)
 
 
@@ -127,26 +137,32 @@ def title_with_unit(factor: str) -> str:
 
 
 def set_x_ticks(axes: Axes, values: pd.Series) -> None:
-    """Limits around the values of x, and ticks at those which have room."""
-    forward, back = (np.log, np.exp) if axes.get_xscale() == "log" else (np.asarray, np.asarray)
-    places = np.unique(forward(values.dropna()))
-    if not len(places):  # nothing but references
+    """Limits around the values of x, and ticks at those that have room for a label."""
+    # Places: values as they are spaced on the axis.
+    if axes.get_xscale() == "log":
+        to_place, to_value = np.log, np.exp
+    else:
+        to_place = to_value = np.asarray
+    places = np.unique(to_place(values.dropna()))
+    if not len(places):  # nothing but reference lines
         axes.set_xticks([], minor=False)
         axes.set_xticks([], minor=True)
         return
+
     width = np.ptp(places) or 1
-    axes.set_xlim(back(places[0] - width / 8), back(places[-1] + width / 8))
+    axes.set_xlim(to_value(places[0] - width / 8), to_value(places[-1] + width / 8))
     shown = [places[0]]
     for place in places[1:]:
         if place - shown[-1] > width / 10:
             shown.append(place)
-    axes.set_xticks(back(shown), [f"{tick:,.7g}" for tick in back(shown)])
+    ticks = to_value(shown)
+    axes.set_xticks(ticks, [f"{tick:,.7g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.tick_params(axis="x", labelsize=7)
 
 
 def _by_panel(ablation: Ablation, panels: str) -> list[tuple[str, pd.DataFrame]]:
-    """The table by the values of a factor, under their headings; rows without a value belong to every part."""
+    """The table split by the values of a factor, with a heading for each; rows without a value are in every part."""
     table = ablation.table
     values = levels(table[panels]) if panels else []
     if not values:
@@ -161,14 +177,21 @@ def _by_panel(ablation: Ablation, panels: str) -> list[tuple[str, pd.DataFrame]]
 
 
 def _look(factor: str, value: Hashable, i: int) -> Look:
-    """A method has a look of its own, wherever it is shown."""
+    """The look of the i-th series; methods look the same in all figures."""
     return method_look(str(value)) if factor == "method" else marker_and_colour(i)
 
 
 def _draw_references(
     ablation: Ablation, rows: pd.DataFrame, metric: str, line_and_span: tuple[Callable, Callable]
 ) -> None:
-    """A dashed line with its interval for each of the first three rows; one off the scale is told in words."""
+    """A dashed line and an interval for each of the first three rows; one off the scale is only named in the legend.
+
+    Args:
+        ablation: of the plot.
+        rows: groups to compare with.
+        metric: a key of ``METRICS``.
+        line_and_span: ``axvline`` and ``axvspan`` of the axes, or their horizontal counterparts.
+    """
     line, span = line_and_span
     low, high = limits_of_trained(ablation.table, metric)
     for dashes, row in zip((":", "--", "-."), rows.to_dict("records"), strict=False):
@@ -181,10 +204,10 @@ def _draw_references(
 
 
 def _draw_single_points(axis: Axis) -> None:
-    """A faint grid of single points, where it is not too dense."""
+    """A faint grid of single percentage points, unless it would be too dense."""
     axis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     low, high = axis.get_view_interval()
-    if high - low <= SINGLE_POINTS:
+    if high - low <= MAX_SPAN_OF_POINT_GRID:
         axis.set_minor_locator(MultipleLocator(1))
         axis.set_tick_params(which="minor", length=0)
         axis.grid(which="minor", color="0.95", linewidth=0.5)

@@ -1,73 +1,61 @@
-"""Plots of what training costs: methods by memory and throughput, a queue by its size."""
+"""Plots of what training costs: throughput and memory of each method, time and memory of a queue by its size."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from petl_core.plots.layout import label_column, log_places, steps_aside
-from petl_core.plots.style import TWO_COLUMNS, method_look, moved, whiskers
+from petl_core.plots.layout import log_places
+from petl_core.plots.style import TWO_COLUMNS, Look, method_look, whiskers
 
 # CMER's abstract (arXiv 2501.10638): in training 49 % less memory than recent methods, and 1.4 times their throughput.
 CLAIMED_MEMORY, CLAIMED_THROUGHPUT = 0.51, 1.4
+RECENT_METHODS = ("mrs", "uniadapter")  # subjects that the claim is compared with: PETL methods inside the towers
 PRICES = {
-    "training_mib": "weights, gradients, optimiser, activations (MiB)",
-    "backward_mib": "kept for backward (MiB)",
+    "total_mib": "total training memory (MiB)",
+    "activation_mib": "activation memory (MiB)",
     "parameters": "trained parameters",
 }
-# PETL methods inside the towers, subjects to which that claim is held, and the stars of the claims.
-RECENT: dict[str, str | tuple[int, int, int]] = {"mrs": "*", "uniadapter": (4, 1, 0)}
 
 
-def plot_throughput(frame: pd.DataFrame, price: str = "training_mib") -> Figure:
-    """Throughput, with its quartiles, against what it takes, log axes.
+def plot_throughput(frame: pd.DataFrame, price: str = "total_mib") -> Figure:
+    """Throughput with its quartiles, and what it costs, on log axes: one row per method, the fastest on top.
 
-    Open markers train on cached features. Against all memory that training holds, stars are what CMER claims, relative
-    to each of ``RECENT``, each with points of its own. Zero-shot is no training: its weights, and its forward pass,
-    which a method that runs the towers cannot do without; what takes nothing stands apart on the left.
+    Open markers train on cached features. If the price is total training memory, stars are CMER's claim, one row for
+    each of ``RECENT_METHODS``. Zero-shot does not train: its memory is that of its weights, its throughput that of the
+    forward pass alone. A price of 0 has its place left of a dotted line.
 
     Args:
         frame: of :func:`petl_core.evaluation.efficiency.measure_training_steps`.
         price: a column of it, a key of ``PRICES``.
     """
-    names = dict(zip(frame["subject"], frame["title"], strict=True))
-    looks = {row.subject: _look(row.method, row.cached) for row in frame.itertuples()}
-    heights = dict(zip(frame["subject"], frame["images_per_second"], strict=True))
-    claims = frame[frame["subject"].isin(RECENT) & (price == "training_mib")]
-    for row in claims.itertuples():
-        key = f"claim over {row.subject}"
-        names[key], heights[key] = f"CMER, claimed over {row.title}", row.images_per_second * CLAIMED_THROUGHPUT
-        looks[key] = _look(row.method, cached=True) | {"marker": RECENT[row.subject]}
+    rows = frame.assign(claimed=False)
+    if price == "total_mib":
+        rows = pd.concat([rows, _claims(rows)])
+    rows = rows.sort_values("images_per_second", ascending=False, kind="stable")
 
-    # Axes first, since where markers would hide one another hangs on the finished layout.
-    figure, (axes, column) = plt.subplots(
-        1, 2, sharey=True, figsize=(TWO_COLUMNS, max(2.4, 0.6 + 0.125 * len(names))), width_ratios=[1, 0.45]
-    )
-    places = log_places(axes, pd.concat([frame[price], claims[price] * CLAIMED_MEMORY]))[: len(frame)]
-    low, high = frame["images_per_second_low"].min(), frame["images_per_second_high"].max()
-    axes.set(xlabel=PRICES[price], ylabel="images per second", yscale="log")
-    axes.set_ylim(min(low, *heights.values()) / 1.2, 1.2 * max(high, *heights.values()))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    label_column(column, heights, names, looks)
-    figure.draw_without_rendering()
+    # The axes: both have one row per method, and show all whiskers.
+    figure, (left, right) = plt.subplots(
+        1, 2, sharey=True, figsize=(TWO_COLUMNS, 0.6 + 0.14 * max(3, len(rows)))
+    )  # fmt: skip
+    log_places(left, pd.concat([rows["images_per_second_low"], rows["images_per_second_high"]]))
+    prices = log_places(right, rows[price])
+    left.set_xlabel("images per second")
+    right.set_xlabel(PRICES[price])
+    left.set_yticks(range(len(rows)), rows["title"])
+    left.set_ylim(len(rows) - 0.4, -0.6)
 
-    bars = whiskers(frame, "images_per_second")
-    shifts = steps_aside(axes, places, frame["images_per_second"])
-    for i, (place, row) in enumerate(zip(places, frame.itertuples(), strict=True)):
-        axes.errorbar(
-            place, row.images_per_second, bars[:, i : i + 1], transform=moved(axes, right=shifts[i]),
-            linestyle="none", elinewidth=0.7, markersize=4, **looks[row.subject]
-        )  # fmt: skip
-    for row in claims.itertuples():
-        claim = row.training_mib * CLAIMED_MEMORY, heights[f"claim over {row.subject}"]
-        axes.plot(*claim, linestyle="none", markersize=8, **looks[f"claim over {row.subject}"])
+    # The markers.
+    bars = whiskers(rows, "images_per_second")
+    for place, row in enumerate(rows.itertuples()):
+        look = _look(row.method, row.cached, row.claimed)
+        left.errorbar(row.images_per_second, place, xerr=bars[:, place : place + 1], elinewidth=0.7, **look)
+        right.plot(prices[place], place, **look)
     return figure
 
 
 def plot_queue_costs(frame: pd.DataFrame) -> Figure:
-    """Time, with its quartiles, and memory against queue size; log axes.
+    """Time with its quartiles, and memory, against queue size, on log axes.
 
     Args:
         frame: of :func:`petl_core.evaluation.queue_cost.measure_queue_costs`.
@@ -77,8 +65,8 @@ def plot_queue_costs(frame: pd.DataFrame) -> Figure:
         frame["size"], 1e3 * frame["seconds"], 1e3 * whiskers(frame, "seconds"), marker="o", markersize=4, capsize=2
     )
     left.set(ylabel="added to a step (ms)")
-    # Nearly equal, so that one marker goes around the other.
-    right.plot(frame["size"], frame["backward_mib"], "s", markersize=6.5, fillstyle="none", label="kept for backward")
+    # The two memories are nearly equal, so one marker encloses the other.
+    right.plot(frame["size"], frame["activation_mib"], "s", markersize=6.5, fillstyle="none", label="activations")
     right.plot(frame["size"], frame["stored_mib"], "o-", markersize=3, label="stored")
     right.set(ylabel="memory (MiB)")
     right.legend()
@@ -92,6 +80,25 @@ def plot_queue_costs(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _look(method: str, cached: bool) -> dict:
-    look = method_look(method)
-    return {**look, "markerfacecolor": "white" if cached else look["color"], "markeredgewidth": 0.9}
+def _claims(rows: pd.DataFrame) -> pd.DataFrame:
+    """Memory and throughput that CMER claims, relative to each of ``RECENT_METHODS`` that was measured."""
+    recent = rows[rows["subject"].isin(RECENT_METHODS)]
+    throughput = CLAIMED_THROUGHPUT * recent["images_per_second"]
+    return recent.assign(
+        claimed=True,
+        title="CMER, claimed over " + recent["title"],
+        total_mib=CLAIMED_MEMORY * recent["total_mib"],
+        images_per_second=throughput,
+        images_per_second_low=throughput,
+        images_per_second_high=throughput,
+    )
+
+
+def _look(method: str, cached: bool, claimed: bool) -> Look:
+    """The look of a method, open where it trains on cached features; of a claim over it, an open star."""
+    look = method_look(method) | {"linestyle": "none", "markersize": 4, "markeredgewidth": 0.9}
+    if cached or claimed:
+        look["markerfacecolor"] = "white"
+    if claimed:
+        look |= {"marker": "*", "markersize": 6}
+    return look

@@ -1,4 +1,4 @@
-"""A data set in pictures: samples, caption lengths, and what captions repeat."""
+"""A data set in pictures: samples, caption lengths, and captions that several images share."""
 
 import textwrap
 
@@ -11,23 +11,23 @@ from petl_core.data import Split, read_image
 from petl_core.data.audit import SPREAD_BINS, Audit
 from petl_core.plots.style import BLUE, ONE_COLUMN, ORANGE, TWO_COLUMNS
 
-COLOURS = {"train": BLUE, "test": ORANGE}
+SPLIT_COLOURS = {"train": BLUE, "test": ORANGE}
 UNLABELLED = "(no label)"
-LETTERS = 92  # of a line of a caption beside its image
+CHARS_PER_LINE = 92  # of a caption next to its image
 
 
 def plot_token_lengths(audit: Audit) -> Figure:
     """Share of captions by length, per split.
 
     Raises:
-        ValueError: the audit was made without a counter of tokens.
+        ValueError: the audit did not count tokens.
     """
     if audit.captions["tokens"].isna().any():
         raise ValueError("token lengths were not measured: pass count_tokens to audit()")
     figure, axes = plt.subplots(figsize=(ONE_COLUMN, 2.1))
     lengths = audit.captions.astype({"tokens": int})
     sns.histplot(
-        lengths, x="tokens", hue="split", hue_order=list(COLOURS), palette=COLOURS, ax=axes, discrete=True,
+        lengths, x="tokens", hue="split", hue_order=list(SPLIT_COLOURS), palette=SPLIT_COLOURS, ax=axes, discrete=True,
         stat="percent", common_norm=False, element="step", alpha=0.25,
     )  # fmt: skip
     axes.get_legend().set_title("")
@@ -36,11 +36,11 @@ def plot_token_lengths(audit: Audit) -> Figure:
 
 
 def plot_repeats(audit: Audit) -> Figure:
-    """Share of captions by how many images of their split carry them."""
+    """Share of captions by the number of images in their split that have them."""
     figure, axes = plt.subplots(figsize=(ONE_COLUMN, 2.1))
     sns.barplot(
-        audit.repeats(), x="spread", y="share", hue="split", order=list(SPREAD_BINS), palette=COLOURS, ax=axes,
-        hue_order=list(COLOURS),
+        audit.repeats(), x="spread", y="share", hue="split", order=list(SPREAD_BINS), palette=SPLIT_COLOURS, ax=axes,
+        hue_order=list(SPLIT_COLOURS),
     )  # fmt: skip
     axes.get_legend().set_title("")
     axes.set(xlabel="images of the split with the caption", ylabel="captions of the split (%)")
@@ -52,8 +52,8 @@ def plot_samples(split: Split, count: int = 6, seed: int = 0) -> Figure:
 
     Args:
         split: to draw from.
-        count: images shown, or all if there are fewer.
-        seed: of the draw.
+        count: number of images; all if there are fewer.
+        seed: of the random choice.
 
     Raises:
         DataError: an image cannot be read.
@@ -67,7 +67,7 @@ def plot_samples(split: Split, count: int = 6, seed: int = 0) -> Figure:
         picture.imshow(read_image(split.images[i]))
         picture.set_title(split.scenes[i] or UNLABELLED, fontsize=7, pad=2)
         captions = [split.captions[j] for j in np.flatnonzero(split.image_of == i)]
-        lines = [textwrap.fill(caption, LETTERS, subsequent_indent="   ") for caption in captions]
+        lines = [textwrap.fill(caption, CHARS_PER_LINE, subsequent_indent="   ") for caption in captions]
         text.text(0, 0.5, "\n".join(lines), va="center", fontsize=7, linespacing=1.4, parse_math=False)
         picture.axis("off")
         text.axis("off")

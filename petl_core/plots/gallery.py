@@ -1,6 +1,6 @@
-"""Retrieval galleries in the manner of the papers: a query, its own counterpart with its rank, its best answers.
+"""Retrieval galleries as in the papers: a query, its true match with its rank, and its best answers.
 
-Every answer has its score, and a frame or a mark for what it is: the query's own (✓), one that the same words describe
+Every answer has its score, and a frame or a mark for what it is: the query's own (✓), one described by the same words
 (=), one of the same scene (≈), or another.
 """
 
@@ -23,7 +23,7 @@ from petl_core.evaluation.gallery_search import (
 )
 from petl_core.plots.style import BLUE, GREEN, ORANGE, SMALL, TWO_COLUMNS
 
-FRAMES = {  # of images by what they are to the query, and of the query itself
+FRAMES = {  # of images, by what they are to the query; a query itself has that of "other"
     "own": {"edgecolor": GREEN, "linestyle": "-", "linewidth": 2.2},
     "same words": {"edgecolor": BLUE, "linestyle": "--", "linewidth": 1.8},
     "same scene": {"edgecolor": ORANGE, "linestyle": ":", "linewidth": 1.8},
@@ -31,17 +31,17 @@ FRAMES = {  # of images by what they are to the query, and of the query itself
 }
 MARKS = {"own": "✓", "same words": "=", "same scene": "≈", "other": ""}
 MODELS = ("zero-shot", "adapted")
-LETTERS = 94  # of a caption in a list
-LINE = 0.17  # inches that it takes
+CHARS_PER_LINE = 94  # of a caption in a list
+LINE_HEIGHT = 0.17  # inches, of a caption in a list
 
 
 def plot_text_to_image(found: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """Each row a caption, its own image with its rank, then the k best images.
+    """One row per caption: the caption, its own image with its rank, then its k best images.
 
     Args:
         found: a searched test split.
         queries: captions.
-        k: answers shown.
+        k: number of answers.
     """
     figure, grid = plt.subplots(
         len(queries), k + 2, figsize=(TWO_COLUMNS, 1.06 * len(queries)), squeeze=False,
@@ -56,15 +56,17 @@ def plot_text_to_image(found: Searched, queries: Sequence[int], k: int = 5) -> F
 
 
 def plot_image_to_text(found: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """Each row an image and its k best captions, verbatim copies as one; its best own one follows if it is not there.
+    """One row per image: the image and its k best captions, verbatim copies as one.
+
+    If none of these is the image's own, its best own caption follows.
 
     Args:
         found: a searched test split.
         queries: images.
-        k: answers shown.
+        k: number of answers.
     """
     figure, grid = plt.subplots(
-        len(queries), 2, figsize=(TWO_COLUMNS, LINE * (k + 2.5) * len(queries)), squeeze=False,
+        len(queries), 2, figsize=(TWO_COLUMNS, LINE_HEIGHT * (k + 2.5) * len(queries)), squeeze=False,
         gridspec_kw={"width_ratios": [1, 5]}
     )  # fmt: skip
     for (left, right), image in zip(grid, queries, strict=True):
@@ -74,13 +76,13 @@ def plot_image_to_text(found: Searched, queries: Sequence[int], k: int = 5) -> F
 
 
 def plot_text_to_image_changes(before: Searched, after: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """For each caption its own image, its k best images by zero-shot, and below by the adapted model.
+    """For each caption its own image and its k best images: by zero-shot CLIP, and below by the adapted model.
 
     Args:
         before: the test split as zero-shot CLIP searches it.
         after: the same split as the adapted model searches it.
-        queries: captions; with none, the figure says so.
-        k: answers shown.
+        queries: captions; if there are none, the figure says so.
+        k: number of answers.
     """
     figure, parts = _parts(len(queries), 1.85)
     for part, caption in zip(parts, queries, strict=True):
@@ -95,27 +97,28 @@ def plot_text_to_image_changes(before: Searched, after: Searched, queries: Seque
 
 
 def plot_image_to_text_changes(before: Searched, after: Searched, queries: Sequence[int], k: int = 5) -> Figure:
-    """For each image its k best captions by zero-shot, and below by the adapted model; copies among them as one.
+    """For each image its k best captions, copies as one: by zero-shot CLIP, and below by the adapted model.
 
     Args:
         before: the test split as zero-shot CLIP searches it.
         after: the same split as the adapted model searches it.
-        queries: images; with none, the figure says so.
-        k: answers shown, copies counted.
+        queries: images; if there are none, the figure says so.
+        k: number of answers, copies included.
     """
-    figure, parts = _parts(len(queries), 2 * LINE * (k + 2.2))
+    figure, parts = _parts(len(queries), 2 * LINE_HEIGHT * (k + 2.2))
     for part, image in zip(parts, queries, strict=True):
         grid = part.add_gridspec(2, 2, width_ratios=[1, 4.4])
         _show(part.add_subplot(grid[:, 0]), after.split, image, "other", "")
         for row, (name, found) in enumerate(zip(MODELS, (before, after), strict=True)):
             axes = part.add_subplot(grid[row, 1])
-            _list(axes, found, image, merge_copies(found, image, retrieval.top_k(found.scores[image], k)), k)
+            best = merge_copies(found, image, retrieval.top_k(found.scores[image], k))
+            _list(axes, found, image, best, k)
             axes.set_title(name, fontsize=SMALL, pad=2, loc="left")
     return figure
 
 
 def _parts(count: int, height: float) -> tuple[Figure, Sequence[SubFigure]]:
-    """A figure and its parts of a height in inches, one below the other; with none, it says so."""
+    """A figure and its parts, one below the other, each of a height in inches; if there are none, it says so."""
     figure = plt.figure(figsize=(TWO_COLUMNS, height * count or 0.4), layout="constrained")
     if not count:
         figure.text(0, 0.5, "no such query", va="center", fontsize=7)
@@ -129,7 +132,7 @@ def _show_own(axes: Axes, found: Searched, caption: int, title: str) -> None:
 
 
 def _show_answers(panels: Sequence[Axes], found: Searched, caption: int) -> None:
-    """The best images of a caption, as many as there are panels, each with its place, its score and what it is."""
+    """The best images of a caption, one per panel, each with its place, its score and what it is."""
     scores = found.scores[:, caption]
     best = retrieval.top_k(scores, len(panels))
     for place, (axes, image) in enumerate(zip(panels, best, strict=False), start=1):
@@ -140,14 +143,17 @@ def _show_answers(panels: Sequence[Axes], found: Searched, caption: int) -> None
 
 
 def _list(axes: Axes, found: Searched, image: int, captions: Sequence[FoundCaption], k: int) -> None:
-    """A line a caption, with room for k; below them the best own one with its rank, if it is not among them."""
+    """One line per caption, with room for k, and one for the best own caption with its rank if it is not among them."""
+    # The captions, each with its score in words.
     axes.axis("off")
     lines = [(f"{caption.score:.2f}", caption) for caption in captions]
     if all(caption.kind != "own" for caption in captions):
         own = best_own_caption(found, image)
         lines.append((f"{own.score:.2f}, rank {found.image_ranks[image]:g}", own))
+
+    # A line: the mark, the score, the text and how often it occurs.
     for line, (score, caption) in enumerate(lines):
-        text = textwrap.shorten(caption.text, LETTERS, placeholder=" …")
+        text = textwrap.shorten(caption.text, CHARS_PER_LINE, placeholder=" …")
         copies = f"  (×{caption.copies})" if caption.copies > 1 else ""
         look = {"color": GREEN, "fontweight": "bold"} if caption.kind == "own" else {"color": "0.25"}
         place = {"y": 1 - (line + 0.5) / (k + 1), "va": "center", "transform": axes.transAxes, "in_layout": False}
@@ -167,6 +173,6 @@ def _show(axes: Axes, split: Split, image: int, kind: str, title: str) -> None:
 
 
 def _write(axes: Axes, text: str, width: int) -> None:
-    """A query's words, folded at ``width`` characters."""
+    """A query in words, wrapped at ``width`` characters."""
     axes.axis("off")
     axes.text(0, 0.5, textwrap.fill(text, width), va="center", fontsize=7, transform=axes.transAxes, parse_math=False)

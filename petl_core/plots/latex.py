@@ -1,4 +1,4 @@
-"""Tables as LaTeX (booktabs) that fits an IEEE page: one column where a table is narrow, else both (``table*``)."""
+"""Tables as LaTeX (booktabs) that fit an IEEE page: in one column or, where they are too wide, in both (``table*``)."""
 
 import re
 import textwrap
@@ -25,40 +25,41 @@ SYMBOLS = {
 }
 INTERVAL = re.compile(r"(\S+) (\[.+\])")
 NUMBER = re.compile(r"[−+<]?\d")
-GAP = 3  # points on either side of a column: \tabcolsep
-# Several lines in a cell, the first of them on the line of the row.
-CELL = r"\providecommand{\celllines}[2][l]{\begin{tabular}[t]{@{}#1@{}}#2\end{tabular}}"
+COLUMN_PADDING = 3  # points on either side of a column: \tabcolsep
+# A cell of several lines, the first of them on the line of the row.
+CELL_LINES_COMMAND = r"\providecommand{\celllines}[2][l]{\begin{tabular}[t]{@{}#1@{}}#2\end{tabular}}"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is set: where, in which size, and whether cells below the header take several lines."""
+    """How a table is set: where, in which font size, and whether cells below the header may have several lines."""
 
     environment: str
     size: str
     points: float
     inches: float
-    letters: int = 0  # of a line of text; 0 leaves every cell on one line
+    chars_per_line: int = 0  # of text; 0 leaves every cell on one line
 
     def lines(self, text: str) -> list[str]:
-        """The lines of a cell, an interval below its value."""
-        if not self.letters:
+        """The lines of a cell, with an interval below its value."""
+        if not self.chars_per_line:
             return [text]
         if found := INTERVAL.fullmatch(text):
             return list(found.groups())
-        return _wrap(text, self.letters)
+        return _wrap(text, self.chars_per_line)
 
     def header(self, title: str, column: Iterable[str]) -> list[str]:
-        """The lines of a column's title, about as wide as what stands below."""
-        return _wrap(title, max((len(line) for cell in column for line in self.lines(cell)), default=len(title)))
+        """The lines of a column's title, about as wide as the cells below it."""
+        widths = [len(line) for cell in column for line in self.lines(cell)]
+        return _wrap(title, max(widths, default=len(title)))
 
 
 LAYOUTS = (  # the first that is wide enough is taken
     Layout("table", r"\footnotesize", 8, ONE_COLUMN),
     Layout("table*", r"\footnotesize", 8, TWO_COLUMNS),
-    Layout("table*", r"\scriptsize", 7, TWO_COLUMNS, letters=20),
-    Layout("table*", r"\scriptsize", 7, TWO_COLUMNS, letters=13),
-    Layout("table*", r"\tiny", 5, TWO_COLUMNS, letters=13),
+    Layout("table*", r"\scriptsize", 7, TWO_COLUMNS, chars_per_line=20),
+    Layout("table*", r"\scriptsize", 7, TWO_COLUMNS, chars_per_line=13),
+    Layout("table*", r"\tiny", 5, TWO_COLUMNS, chars_per_line=13),
 )
 
 
@@ -66,28 +67,36 @@ def latex_table(cells: pd.DataFrame, caption: str, name: str, bold: pd.DataFrame
     r"""A floating table with its caption, labelled ``tab:name``; it needs the package booktabs.
 
     Args:
-        cells: strings; of "value [low, high]" the interval may stand below the value.
+        cells: strings; of "value [low, high]", the interval may be set below the value.
         caption: plain text.
         name: of the label.
-        bold: booleans of the same shape: whose values are bold.
+        bold: booleans of the same shape: which values are bold.
     """
+    # The first layout that fits; columns of numbers are aligned on the right, or centred above their intervals.
     layout = next((layout for layout in LAYOUTS if width(cells, layout) <= layout.inches), LAYOUTS[-1])
-    is_number = [all(NUMBER.match(cell) or not cell.strip("–") for cell in cells[column]) for column in cells]
-    number_side = "c" if layout.letters else "r"  # centred above its interval
-    sides = [number_side if number else "l" for number in is_number]
-    header = [_cell(layout.header(title, cells[title]), side, False) for title, side in zip(cells, sides, strict=True)]
-    rows = [
-        [_cell(layout.lines(cell), side, is_bold) for cell, side, is_bold in zip(*row, strict=True)]
-        for row in zip(cells.to_numpy(), [sides] * len(cells), bold.to_numpy(), strict=True)
-    ]
+    number_alignment = "c" if layout.chars_per_line else "r"
+    alignments = [number_alignment if _is_numeric(cells[title]) else "l" for title in cells]
+
+    # Cells as LaTeX.
+    header = []
+    for title, alignment in zip(cells, alignments, strict=True):
+        header.append(_cell(layout.header(title, cells[title]), alignment, bold=False))
+    rows = []
+    for texts, marks in zip(cells.to_numpy(), bold.to_numpy(), strict=True):
+        row = []
+        for text, alignment, is_bold in zip(texts, alignments, marks, strict=True):
+            row.append(_cell(layout.lines(text), alignment, is_bold))
+        rows.append(row)
+
+    # The table around them.
     lines = [
-        CELL,
+        CELL_LINES_COMMAND,
         rf"\begin{{{layout.environment}}}[t]",
         r"\centering",
         rf"\caption{{{escape(caption)}}}",
         rf"\label{{tab:{name}}}",
-        rf"{layout.size}\setlength{{\tabcolsep}}{{{GAP}pt}}",
-        rf"\begin{{tabular}}{{@{{}}{''.join(sides)}@{{}}}}",
+        rf"{layout.size}\setlength{{\tabcolsep}}{{{COLUMN_PADDING}pt}}",
+        rf"\begin{{tabular}}{{@{{}}{''.join(alignments)}@{{}}}}",
         r"\toprule",
         " & ".join(header) + r" \\",
         r"\midrule",
@@ -101,9 +110,11 @@ def latex_table(cells: pd.DataFrame, caption: str, name: str, bold: pd.DataFrame
 
 def width(cells: pd.DataFrame, layout: Layout) -> float:
     """Inches that a table takes in a layout, in Times."""
-    points = 2 * GAP * (len(cells.columns) - 1.0)
+    points = 2 * COLUMN_PADDING * (len(cells.columns) - 1.0)
     for title in cells:
-        lines = [*layout.header(title, cells[title]), *(line for cell in cells[title] for line in layout.lines(cell))]
+        lines = layout.header(title, cells[title])
+        for cell in cells[title]:
+            lines += layout.lines(cell)
         points += max(_points(line, layout.points) for line in lines)
     return points / POINTS_PER_INCH
 
@@ -114,36 +125,46 @@ def escape(text: str) -> str:
     >>> escape("R@1 of 95% → {a_b}")
     'R@1 of 95\\% $\\rightarrow$ \\{a\\_b\\}'
     """
-    text = text.replace("\\", "\0")
-    text = "".join(f"\\{character}" if character in "%&_#${}" else character for character in text)
-    text = (
-        text.replace("\0", r"\textbackslash{}").replace("~", r"\textasciitilde{}").replace("^", r"\textasciicircum{}")
-    )
+    text = text.replace("\\", "\0")  # its command has braces, which the next line would escape
+    text = re.sub(r"[%&_#${}]", r"\\\g<0>", text)
+    text = text.replace("\0", r"\textbackslash{}")
+    text = text.replace("~", r"\textasciitilde{}")
+    text = text.replace("^", r"\textasciicircum{}")
     for symbol, command in SYMBOLS.items():
         text = text.replace(symbol, command)
     return text
 
 
-def _cell(lines: list[str], side: str, bold: bool) -> str:
-    """A cell; where it is bold, all but its interval."""
-    # What follows a line's end must not begin with a bracket or a star, which LaTeX would take for an option of it.
-    value, *rest = ["{}" * line.startswith(("[", "*")) + escape(line) for line in lines]
+def _is_numeric(column: Iterable[str]) -> bool:
+    """Whether all cells of a column are numbers or dashes."""
+    return all(NUMBER.match(cell) or not cell.strip("–") for cell in column)
+
+
+def _cell(lines: list[str], alignment: str, bold: bool) -> str:
+    """A cell of one or several lines; if it is bold, its interval is not."""
+    value, *rest = [_protect(escape(line)) for line in lines]
     if bold:
         value, bracket, interval = value.partition(" [")
         value = rf"\textbf{{{value}}}{bracket}{interval}"
     if not rest:
         return value
-    at_side = "" if side == "l" else f"[{side}]"
+    option = "" if alignment == "l" else f"[{alignment}]"
     together = r" \\ ".join([value, *rest])
-    return rf"\celllines{at_side}{{{together}}}"
+    return rf"\celllines{option}{{{together}}}"
 
 
-def _wrap(text: str, letters: int) -> list[str]:
-    return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
+def _protect(line: str) -> str:
+    r"""Put an empty group before a leading bracket or star, which LaTeX would take for an option of ``\\``."""
+    return "{}" + line if line.startswith(("[", "*")) else line
+
+
+def _wrap(text: str, chars_per_line: int) -> list[str]:
+    """Lines of a text, broken only at spaces."""
+    return textwrap.wrap(text, chars_per_line, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 @cache
 def _points(text: str, size: float) -> float:
     """Width of a line of text."""
-    font = FontProperties(family="STIXGeneral", size=size, weight="bold")  # no text is wider
+    font = FontProperties(family="STIXGeneral", size=size, weight="bold")  # bold text is the widest
     return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0]

@@ -1,4 +1,4 @@
-"""Plots and tables on disk, each with the notebook, the runs and the git revision that it came from."""
+"""Figures and tables as files, each with the notebook, the runs and the git revision that it came from."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -24,14 +24,15 @@ MANIFEST = "manifest.json"
 
 
 class Outputs:
-    """What a notebook leaves in a folder; with an empty folder, nothing is written.
+    """What a notebook writes to a folder.
 
-    ``folder/manifest.json`` has a record of each, by its PNG, CSV or, of an answer, MD: notebook, its parameters, the
-    runs behind it, git revision, caption and files with their SHA-256; and the configuration of each run.
+    ``folder/manifest.json`` has a record of each output, under the name of its PNG or CSV or, for an answer, MD file:
+    the notebook and its parameters, the runs behind it, git revision, caption, and files with their SHA-256. It also
+    has the configuration of each run.
 
     Args:
-        folder: where to write; relative to the project's root.
-        notebook: name of the notebook that writes.
+        folder: where to write; relative to the project's root; "" writes nothing.
+        notebook: name of the notebook.
         parameters: of the notebook.
         runs: those that its outputs are made from.
     """
@@ -50,26 +51,30 @@ class Outputs:
         """Write ``name.pdf`` and ``name.png``."""
         if self._folder is None:
             return
-        # Without a date or a version in it, the same plot is the same file.
+        # Without the date and the version, the same plot is the same file.
         for suffix, metadata in ((".pdf", {"CreationDate": None}), (".png", {"Software": None})):
             write_atomically(self._folder / f"{name}{suffix}", partial(figure.savefig, metadata=metadata))
         self._record(self._folder, name, caption, (".png", ".pdf"))
 
     def table(self, table: pd.DataFrame, name: str, caption: str, bold: pd.DataFrame | None = None) -> Styler:
-        """Write ``name.csv``, ``.md`` and ``.tex``; the table with its caption, to show in the notebook.
+        """Write ``name.csv``, ``.md`` and ``.tex``; return the table with its caption, to show in the notebook.
 
         Args:
             table: to print.
             name: of the files.
             caption: plain text.
-            bold: booleans, rows as in ``table``: whose values are bold; rows and columns it lacks have none.
+            bold: booleans by rows and columns of ``table``: which values are bold; those it lacks are not.
         """
-        bold = pd.DataFrame() if bold is None else bold
+        # The table as the notebook shows it.
+        if bold is None:
+            bold = pd.DataFrame()
         bold = bold.reindex(index=table.index, columns=table.columns, fill_value=False).astype(bool)
         shown = table.style.hide(axis="index").set_caption(caption)
         shown = shown.apply(lambda _: np.where(bold, "font-weight: bold", ""), axis=None)
         if self._folder is None:
             return shown
+
+        # The same as files.
         cells = table.astype(str).fillna(NO_VALUE)
         marked = cells.where(~bold, cells.replace(r"^(\S+)", r"**\1**", regex=True))
         contents = {
@@ -83,23 +88,27 @@ class Outputs:
         return shown
 
     def answer(self, text: str, name: str) -> Markdown:
-        """Write ``name.md``, a paragraph made from the notebook's tables; the paragraph, to show in the notebook."""
+        """Write ``name.md``, a paragraph made from the notebook's tables; return it, to show in the notebook."""
         if self._folder is not None:
             write_text(self._folder / f"{name}.md", f"{text}\n")
             self._record(self._folder, name, text, (".md",))
         return Markdown(text)
 
     def _record(self, folder: Path, name: str, caption: str, suffixes: tuple[str, ...]) -> None:
-        """Put one output into the manifest, and forget those whose files are gone."""
-        files = {f"{name}{suffix}": sha256(folder / f"{name}{suffix}") for suffix in suffixes}
+        """Put an output into the manifest; remove those whose files are gone, and configurations without an output."""
+        names = [f"{name}{suffix}" for suffix in suffixes]
+        files = {file: sha256(folder / file) for file in names}
         with filelock.FileLock(folder / ".manifest.lock"):  # notebooks write in parallel
             manifest = read_manifest(folder)
-            outputs = {
-                main: record
-                for main, record in manifest["outputs"].items()
-                if main not in files and all((folder / file).exists() for file in record["files"])
-            }
-            outputs[next(iter(files))] = {**self._source, "caption": caption, "files": files}
+
+            # The outputs: those that are still there, and the new one under the name of its main file.
+            outputs = {}
+            for main, record in manifest["outputs"].items():
+                if main not in files and all((folder / file).exists() for file in record["files"]):
+                    outputs[main] = record
+            outputs[names[0]] = {**self._source, "caption": caption, "files": files}
+
+            # The configurations of their runs.
             configs = manifest["configs"] | self._configs
             used = {run for record in outputs.values() for run in record["runs"]}
             content = {
@@ -110,11 +119,11 @@ class Outputs:
 
 
 def read_manifest(folder: str | Path) -> dict:
-    """``outputs`` by main file and ``configs`` by run of a folder; both empty where nothing was written yet."""
+    """``outputs`` by main file and ``configs`` by run; both are empty if nothing was written to the folder yet."""
     path = resolve(folder) / MANIFEST
     return read_json(path) if path.exists() else {"outputs": {}, "configs": {}}
 
 
 def _relative_to_root(value: Any) -> Any:
-    """Paths inside the project relative to its root, so that a manifest reads the same everywhere."""
+    """Paths inside the project relative to its root, so that a manifest is the same on every machine."""
     return value.replace(f"{ROOT}/", "") if isinstance(value, str) else value

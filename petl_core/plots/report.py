@@ -18,7 +18,7 @@ from petl_core.validation import ConfigError
 
 
 def outputs_by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
-    """The manifest's outputs by notebook, notebooks in their order.
+    """The outputs in the manifest by notebook, in the order of the notebooks.
 
     Raises:
         ConfigError: the folder has no manifest.
@@ -33,37 +33,44 @@ def outputs_by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:
 
 
 def changed_files(folder: str | Path) -> list[str]:
-    """Files that are missing or no longer what their notebook wrote."""
-    files = {file: sha for record in read_manifest(folder)["outputs"].values() for file, sha in record["files"].items()}
-    paths = {file: resolve(folder) / file for file in files}
-    return [file for file, sha in files.items() if not paths[file].exists() or sha256(paths[file]) != sha]
+    """Files that are missing or no longer as their notebook wrote them."""
+    changed = []
+    for record in read_manifest(folder)["outputs"].values():
+        for file, sha in record["files"].items():
+            path = resolve(folder) / file
+            if not path.exists() or sha256(path) != sha:
+                changed.append(file)
+    return changed
 
 
 def sources_table(folder: str | Path) -> pd.DataFrame:
-    """One row a plot or table: where it came from."""
-    rows = [
-        {"File": main, "Notebook": record["notebook"], "Runs": len(record["runs"]), "Revision": record["revision"]}
-        for outputs in outputs_by_notebook(folder).values()
-        for main, record in outputs.items()
-    ]
+    """One row per output: where it came from."""
+    rows = []
+    for notebook, outputs in outputs_by_notebook(folder).items():
+        for main, record in outputs.items():
+            runs, revision = len(record["runs"]), record["revision"]
+            rows.append({"File": main, "Notebook": notebook, "Runs": runs, "Revision": revision})
     return pd.DataFrame(rows)
 
 
 def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], executed: str = "") -> str:
-    """One notebook's plots and tables as HTML: pictures embedded, links relative to the folder.
+    """The figures and tables of a notebook as HTML, with embedded pictures and links relative to the folder.
 
     Args:
         folder: of the outputs.
         notebook: its name.
-        outputs: of the manifest, by main file.
-        executed: folder of executed notebooks, to link to; empty for none.
+        outputs: of the notebook, from the manifest, by main file.
+        executed: folder of executed notebooks to link to; "" for no link.
     """
+    # The heading.
     folder = resolve(folder)
     link = ""
     if executed:
         target = os.path.relpath(resolve(executed) / f"{notebook}.ipynb", folder)
         link = f' <small><a href="{target}">executed notebook</a></small>'
     parts = [f'<h2 id="{notebook}">{html.escape(_first_heading(notebook))}{link}</h2>']
+
+    # Answers as paragraphs, then tables and pictures with their captions.
     for main, record in _answers_first(outputs):
         if main.endswith(".md"):
             parts.append(f"<p>{html.escape(record['caption'])}</p>")
@@ -79,7 +86,7 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
 
 
 def page_markdown(folder: str | Path) -> str:
-    """The whole folder as a page that a git host renders: answers, pictures, tables, and, folded away, their runs."""
+    """The whole folder as Markdown: answers, pictures and tables, with their runs folded away."""
     folder = resolve(folder)
     parts = [
         "<!-- Written by notebooks/14_report.ipynb: do not edit. -->",
@@ -91,9 +98,10 @@ def page_markdown(folder: str | Path) -> str:
             if main.endswith(".md"):
                 parts.append(record["caption"])
                 continue
-            shown = f"![{_alt(record)}]({main})\n\n{record['caption']}"
             if main.endswith(".csv"):
                 shown = (folder / main).with_suffix(".md").read_text(encoding="utf-8").strip()
+            else:
+                shown = f"![{_alt(record)}]({main})\n\n{record['caption']}"
             links = ", ".join(f"[{Path(file).suffix[1:]}]({file})" for file in record["files"])
             parts.append(f"{shown}\n\n<sub>{links}; revision {record['revision']}</sub>")
             if runs := record["runs"]:
@@ -104,6 +112,7 @@ def page_markdown(folder: str | Path) -> str:
 
 
 def _answers_first(outputs: dict[str, dict]) -> list[tuple[str, dict]]:
+    """Outputs by main file, answers before all others."""
     return sorted(outputs.items(), key=lambda item: not item[0].endswith(".md"))
 
 
@@ -114,15 +123,20 @@ def contents_html(notebooks: dict[str, dict[str, dict]]) -> str:
 
 
 def _first_heading(notebook: str) -> str:
-    """The first heading of a notebook of the project; its name where it has none."""
+    """The heading in the first cell of a notebook in the project; the notebook's name if there is none."""
     path = ROOT / "notebooks" / f"{notebook}.ipynb"
-    lines = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]) if path.exists() else ""
-    return next((line[2:] for line in lines.splitlines() if line.startswith("# ")), notebook)
+    if path.exists():
+        first_cell = json.loads(path.read_text(encoding="utf-8"))["cells"][0]
+        for line in "".join(first_cell["source"]).splitlines():
+            if line.startswith("# "):
+                return line.removeprefix("# ")
+    return notebook
 
 
 def _alt(record: dict) -> str:
-    """The text instead of a picture: what its caption says first."""
-    return re.sub(r"[][]", "", re.split(r"(?<=\.) ", record["caption"])[0])
+    """The alternative text of a picture: the first sentence of its caption, without brackets."""
+    first_sentence = re.split(r"(?<=\.) ", record["caption"])[0]
+    return re.sub(r"[][]", "", first_sentence)
 
 
 def _picture_html(path: Path, alt: str) -> str:
@@ -134,10 +148,9 @@ def _picture_html(path: Path, alt: str) -> str:
 
 
 def _table_html(path: Path) -> str:
-    """The table beside a CSV that is Markdown, and so knows what is bold."""
+    """The table of a CSV, read from the Markdown file of the same name, which marks what is bold."""
     lines = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
-    header, _, *rows = [
-        [html.escape(cell.strip()) for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")
-    ]
+    table_rows = [line.strip("|").split("|") for line in lines if line.startswith("|")]
+    header, _, *rows = [[html.escape(cell.strip()) for cell in row] for row in table_rows]
     table = pd.DataFrame(rows, columns=header).replace(r"^\*\*(.+?)\*\*", r"<b>\1</b>", regex=True)
     return f'<div style="overflow-x: auto">{table.to_html(index=False, border=0, escape=False)}</div>'

@@ -1,11 +1,11 @@
-"""Image-text retrieval: what is similar, how it ranks, and how sure that is.
+"""Image-text retrieval: similarities, ranks, and their uncertainty.
 
-    checks       numbers that are there, finite and of the expected shape
+    checks       arrays that are non-empty, finite and of the expected shape
     scores       cosine similarities, which caption belongs to which image, top-k search
-    ranks        tie-exact ranks, recalls, and the table of hits that each image brings
+    ranks        tie-exact ranks, recalls, and the table of hits of each image
     intervals    bootstrap intervals and paired differences of such tables, over images
-    over_seeds   the same over seeds and images; by itself, as it needs scipy, which training does not
-    classes, class_prediction   classes that filter or weigh a ranking, and what predicts them of embeddings
+    over_seeds   the same over seeds and images; imported separately, as it needs scipy, which training does not
+    classes, class_prediction   classes that filter or weight a ranking, and their prediction from embeddings
 
 Shapes: N images, M captions; ``scores`` is (N, M); ``image_of[j]`` is the image to which caption j belongs.
 """

@@ -1,4 +1,4 @@
-"""Checks of what is ranked: numbers that are there, finite, and of the expected shape."""
+"""Checks of arrays to rank: non-empty, finite, and of the expected shape."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,15 @@ from numpy.typing import ArrayLike
 
 
 def as_floats(values: ArrayLike, name: str, ndims: tuple[int, ...] = (2,)) -> np.ndarray:
-    """Values as float32, or float64 where they need it.
+    """Values as float32, or float64 if they need it.
 
     Args:
-        values: numbers, or anything that numpy takes for an array of them.
+        values: anything that numpy converts to an array of numbers.
         name: of the values, for the message.
         ndims: how many dimensions they may have.
 
     Raises:
-        ValueError: no numbers, another shape, or a value that is not finite.
+        ValueError: there are no numbers, too few or too many dimensions, or a value is not finite.
     """
     array = np.asarray(values)
     if array.ndim not in ndims or array.size == 0 or array.dtype.kind not in "biuf":
@@ -31,7 +31,7 @@ def check_ks(ks: Sequence[int]) -> None:
     """Check the k of recalls.
 
     Raises:
-        ValueError: none, one that stands twice, or one below 1.
+        ValueError: there are none, one is repeated, or one is below 1.
     """
     if len(ks) == 0 or len(set(ks)) != len(ks) or min(ks) < 1:
         raise ValueError(f"expected distinct k >= 1, got {tuple(ks)}")

@@ -1,4 +1,4 @@
-"""The class of an embedding, predicted from nothing else: by class prompts, or by what was learned in training."""
+"""Predict the class of an embedding from it alone: with class prompts, or with a regression on training examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ STEPS = 2000  # at most; one to four hundred are needed
 
 @dataclass(frozen=True)
 class ClassPredictor:
-    """Probabilities that are linear in the embedding but for a softmax: softmax(W x + b)."""
+    """Class probabilities softmax(W x + b) of an embedding x."""
 
     name: str
     weights: np.ndarray  # (C, d)
     bias: np.ndarray  # (C,)
 
     def probabilities(self, embeddings: np.ndarray) -> np.ndarray:
-        """(M, C) of embeddings (M, d); copies of one embedding get the same to the bit."""
+        """(M, C) of embeddings (M, d); copies of an embedding get bit-identical ones."""
         distinct, row_of = np.unique(embeddings, axis=0, return_inverse=True)
         logits = distinct @ self.weights.T + self.bias
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -31,7 +31,7 @@ class ClassPredictor:
         return self.probabilities(embeddings).argmax(axis=1)
 
     def accuracy(self, embeddings: np.ndarray, classes: np.ndarray) -> float | None:
-        """How often that is the class (M,), in percent of those that are known; None where none is."""
+        """Percentage of the known classes (M,) that are predicted right; None if none is known."""
         known = classes != UNKNOWN
         return 100 * float(np.mean(self.classes(embeddings[known]) == classes[known])) if known.any() else None
 
@@ -41,7 +41,7 @@ def from_prompts(prompts: np.ndarray, temperature: float) -> ClassPredictor:
 
     Args:
         prompts: (C, d) embeddings of the class prompts.
-        temperature: by which cosines are divided.
+        temperature: what cosines are divided by.
     """
     return ClassPredictor("class prompts", prompts / temperature, np.zeros(len(prompts)))
 
@@ -56,7 +56,7 @@ def from_examples(embeddings: np.ndarray, classes: np.ndarray, n_classes: int) -
     """
     from sklearn.linear_model import LogisticRegression  # slow to import
 
-    # Copies are counted, not repeated: captions are few beside their repetitions.
+    # Copies are weighted, not repeated: distinct captions are few compared with their repetitions.
     known = classes != UNKNOWN
     examples = np.column_stack([classes[known], embeddings[known]])
     distinct, counts = np.unique(examples, axis=0, return_counts=True)
@@ -72,7 +72,7 @@ def from_examples(embeddings: np.ndarray, classes: np.ndarray, n_classes: int) -
 def candidates(
     prompts: np.ndarray, temperature: float, embeddings: np.ndarray, classes: np.ndarray
 ) -> list[ClassPredictor]:
-    """The predictors to choose from: class prompts, and logistic regression where there are examples of two classes.
+    """The predictors to choose from: class prompts, and logistic regression if there are examples of two classes.
 
     Args:
         prompts, temperature: as for :func:`from_prompts`.
@@ -87,11 +87,11 @@ def candidates(
 def most_accurate(
     predictors: Sequence[ClassPredictor], embeddings: np.ndarray, classes: np.ndarray
 ) -> tuple[ClassPredictor, dict[str, float | None]]:
-    """The predictor with the best accuracy, the first of equals, and the accuracy of each by its name."""
+    """The predictor with the best accuracy, the first if several are equal, and the accuracy of each by its name."""
     accuracy = {predictor.name: predictor.accuracy(embeddings, classes) for predictor in predictors}
     return max(predictors, key=lambda predictor: accuracy[predictor.name] or 0.0), accuracy
 
 
 def _of_two(fitted) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (2, d) and bias (2,) of a regression of two classes, which has those of the second alone."""
+    """Weights (2, d) and bias (2,) of a regression of two classes, which only has those of the second."""
     return np.vstack([np.zeros_like(fitted.coef_), fitted.coef_]), np.array([0.0, fitted.intercept_[0]])

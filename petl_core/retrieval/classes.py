@@ -1,7 +1,7 @@
-"""What is known of classes, brought into a ranking: as a hard filter, or as a soft prior.
+"""Classes in a ranking, as a hard filter or as a soft prior.
 
 N images and M captions; a class is an index into the C classes, or ``UNKNOWN``. What has no known class is never
-filtered out, and has the prior of a class at random.
+filtered out, and has a uniform prior.
 """
 
 import numpy as np
@@ -9,11 +9,11 @@ from numpy.typing import ArrayLike
 
 from petl_core.data.scene_labels import UNKNOWN
 
-SMALLEST = 1e-12  # a probability below it counts as this, so that its logarithm is finite
+SMALLEST = 1e-12  # lower probabilities are raised to this, so that their logarithm is finite
 
 
 def same_class(of_images: np.ndarray, of_texts: np.ndarray) -> np.ndarray:
-    """Which images and captions may be of one class: (N, M) bool, true where either class is unknown.
+    """Which images and captions may be of the same class: (N, M) bool, true where either class is unknown.
 
     Args:
         of_images: (N,) classes.
@@ -24,7 +24,7 @@ def same_class(of_images: np.ndarray, of_texts: np.ndarray) -> np.ndarray:
 
 
 def inside_first(scores: ArrayLike, inside: np.ndarray) -> np.ndarray:
-    """Scores of the same order and ties, but that all pairs inside stand above all others.
+    """Scores with the same order and ties, except that all pairs inside are above all others.
 
     >>> inside_first([[0.9, 0.5, 0.9, 0.7]], np.array([[False, True, False, True]]))
     array([[-2,  0, -2,  1]])

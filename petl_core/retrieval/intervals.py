@@ -1,7 +1,7 @@
 """Bootstrap intervals and paired differences of one seed's recalls, over test images.
 
 Images are resampled with replacement and bring all their captions, which are not independent; the gallery stays fixed;
-t2i is a ratio estimator. What another seed would have changed is not in these intervals: :mod:`over_seeds` has it.
+t2i is a ratio estimator. These intervals leave out the variation between seeds: :mod:`over_seeds` includes it.
 Source: Davison and Hinkley, "Bootstrap Methods and their Application" (1997), sections 3.8 and 5.3.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from petl_core.retrieval.ranks import KS, by_name, metrics, recalls_of_totals, seed_tables
 
 SAMPLES = 10_000
-BLOCK = 2**17  # weights used at a time: 128 KiB as they are kept, 1 MiB as they are used, which a cache holds
+BLOCK = 2**17  # weights used at a time: 128 KiB as stored, 1 MiB as used, which fits in a processor's cache
 BLOCKS_KEPT = 512
 
 
@@ -61,7 +61,7 @@ def paired_bootstrap(
     # With equal caption counts every metric is linear in the hits, so their difference is itself a table.
     table = np.concatenate([a[:, :-1] - b[:, :-1], a[:, -1:]], axis=1)
     draws, intervals = _resample(table, samples, seed, level)
-    signs = np.sign(draws.round(9))  # rounding error must not give a zero a sign
+    signs = np.sign(draws.round(9))  # rounding errors must not give a zero a sign
     smaller_tail = np.minimum((signs <= 0).sum(axis=0), (signs >= 0).sum(axis=0))
     p = np.minimum(1.0, 2 * (1 + smaller_tail) / (samples + 1))
     return differences_by_name(np.array(list(metrics(table).values())), intervals, p)
@@ -110,6 +110,6 @@ def _image_weights(samples: int, n_images: int, seed: int) -> Iterator[np.ndarra
 
 @lru_cache(maxsize=BLOCKS_KEPT)  # all tables on the same images share their resamples
 def _draw_block(rows: int, n_images: int, seed: int, block: int) -> np.ndarray:
-    """(rows, N) as bytes: one image is drawn a few times at most."""
+    """(rows, N) as bytes: an image is drawn a few times at most."""
     rng = np.random.default_rng([seed, block])
     return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=rows).astype(np.uint8)

@@ -1,19 +1,20 @@
-"""Intervals and paired differences of recalls over seeds and test images, where there are tables of several seeds.
+"""Intervals and paired differences of recalls over seeds and test images, for tables of several seeds.
 
-Every seed meets the same images: the two are crossed. What an image brings to the figure of a seed is taken as
+Every seed is tested on the same images: the two are crossed. The contribution of an image to the figure of a seed is
+modelled as
 
-    mean + effect of the seed + effect of the image + what is left,
+    mean + effect of the seed + effect of the image + residual,
 
 and the variance of the mean over S seeds and N images as the sum of two parts, each estimated without bias:
 
-    seeds     the variance of the seeds' figures / S, with S - 1 degrees of freedom; what is left is in it
+    seeds     the variance of the seeds' figures / S, with S - 1 degrees of freedom; it includes the residual
     images    the mean covariance of two seeds over the images / N, with N - 1 degrees of freedom
 
 The critical value is Cochran and Cox's, which SAS has in PROC TTEST: that of the two t distributions, averaged with the
-parts as weights. It is exact where one part is all, and rather cautious where both count. What else is usual covers too
-little with few seeds: resampled, they spread too little; and Satterthwaite's degrees of freedom are too many where two
-seeds happen to agree. Resampling seeds and images together counts what is left more than once (Owen). With one seed,
-only images can vary: see :mod:`intervals`.
+parts as weights. It is exact if there is only one part, and rather conservative if both count. Other usual methods
+cover too little with few seeds: resampled seeds spread too little, and Satterthwaite's degrees of freedom are too many
+if two seeds happen to agree. Resampling seeds and images together counts the residual more than once (Owen). With one
+seed, only images can vary: see :mod:`intervals`.
 
 Sources: Cochran and Cox, "Experimental Designs" (1950); Satterthwaite, "An approximate distribution of estimates of
 variance components" (Biometrics, 1946); Owen, "The pigeonhole bootstrap" (Annals of Applied Statistics, 2007).
@@ -40,7 +41,7 @@ def intervals(tables: ArrayLike, level: float = 0.95) -> dict[str, list[float]]:
         level: of confidence.
 
     Returns:
-        {metric: [low, high]}, percent; of one seed, that of :func:`bootstrap`.
+        {metric: [low, high]}, percent; with one seed, those of :func:`bootstrap`.
 
     Raises:
         ValueError: tables that are not finite or of another shape, or a level outside 0..1.
@@ -60,8 +61,8 @@ def paired_differences(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> dict[
         level: of confidence.
 
     Returns:
-        {metric: {difference, low, high, p}}, in points; p < 1 - level where the interval leaves out 0, and only
-        there. Of one seed, that of :func:`paired_bootstrap`.
+        {metric: {difference, low, high, p}}, in points; p < 1 - level if and only if the interval
+        leaves out 0. With one seed, those of :func:`paired_bootstrap`.
 
     Raises:
         ValueError: as :func:`intervals`, and when the tables' shapes or caption counts differ.
@@ -86,14 +87,14 @@ def detectable_differences(a: ArrayLike, b: ArrayLike, significance: float, powe
         {metric: points}.
 
     Raises:
-        ValueError: as :func:`paired_differences`, and where there is a single seed.
+        ValueError: as :func:`paired_differences`, and if there is a single seed.
     """
     return by_name(KS, _mean_difference(seed_tables(a), seed_tables(b)).detectable(significance, power))
 
 
 @dataclass(frozen=True)
 class MeanOverSeeds:
-    """Means of M values over crossed seeds and images, and what they vary by."""
+    """Means of M values over crossed seeds and images, and their variances."""
 
     mean: np.ndarray  # (M,)
     variance: np.ndarray  # (M,) of the mean: the sum of its two parts
@@ -105,21 +106,21 @@ class MeanOverSeeds:
         """Of values (S, N, M).
 
         Raises:
-            ValueError: a single seed.
+            ValueError: there is a single seed.
         """
         n_seeds, n_images, _ = values.shape
         if n_seeds < 2:
-            raise ValueError("one seed tells nothing of others: expected two or more")
+            raise ValueError("one seed says nothing about others: expected two or more")
         degrees = n_seeds - 1, max(1, n_images - 1)
         figures = values.mean(axis=1)  # of each seed
 
-        # The covariance of two seeds, over all pairs: what their sum varies by, less what each varies by alone.
+        # The covariance of two seeds, over all pairs: the variance of their sum, less their own variances.
         centred = values - figures[:, None]
         squares = (centred**2).sum(axis=(0, 1))
         products = (centred.sum(axis=0) ** 2).sum(axis=0) - squares
         images = (products / (n_seeds * (n_seeds - 1) * degrees[1] * n_images)).clip(0)
 
-        # Seeds whose figures agree to the last hit do so by chance: no less can vary than images do within them.
+        # Seeds whose figures are equal are so by chance: the variance is at least that of images within them.
         seeds = (figures.var(axis=0, ddof=1) / n_seeds).round(18)  # without rounding error
         within = squares / (n_seeds * degrees[1] * values[..., 0].size)
         images = np.where(seeds > 0, images, np.maximum(images, within)).round(18)
@@ -141,7 +142,7 @@ class MeanOverSeeds:
 
     def p_values(self) -> np.ndarray:
         """(M,) two-sided p-values of a mean of 0: the interval of level 1 - p ends at 0."""
-        # A mean that nothing varies is as far off as can be, unless it is 0.
+        # A mean without variance is infinitely far off, unless it is 0.
         error = np.sqrt(self.variance)
         off = np.divide(np.abs(self.mean), error, out=np.full_like(error, np.inf), where=error > 0)
         off[self.mean == 0] = 0

@@ -22,7 +22,7 @@ KS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Ranking:
-    """Where the best relevant items of Q queries stand; three integer arrays (Q,), made by :func:`rank`."""
+    """The ranks of the best relevant items of Q queries: three integer arrays (Q,), made by :func:`rank`."""
 
     greater: np.ndarray  # irrelevant items scoring above the best relevant one
     tied_irrelevant: np.ndarray
@@ -104,7 +104,7 @@ def evaluate(
 
 
 def per_image_hits(scores: ArrayLike, image_of: ArrayLike, captions: Sequence[str] | None = None) -> np.ndarray:
-    """What each image brings to the six recalls: the input of the bootstraps.
+    """What each image contributes to the six recalls: the input of the bootstraps.
 
     Args:
         scores: (N, M) of images and captions.

@@ -72,7 +72,7 @@ def relevance(image_of: ArrayLike, n_images: int) -> np.ndarray:
 
 
 def equivalent(captions: Sequence[str], image_of: ArrayLike, n_images: int) -> np.ndarray:
-    """Caption-equivalence: caption j is, but for case and white space, one of image i's captions.
+    """Caption-equivalence: caption j is, apart from case and white space, one of image i's captions.
 
     >>> equivalent(["a road", "A road", "a lane"], [0, 1, 1], 2).astype(int)
     array([[1, 1, 0],

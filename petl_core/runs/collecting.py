@@ -18,26 +18,26 @@ def collect(
     device: str = "auto",
     progress: bool = True,
 ) -> tuple[list[Run], list[Failure]]:
-    """Runs in the order asked, and those that failed: a configuration is run, a name is only read, without torch.
+    """Runs in the given order, and those that failed. A configuration is run; a name is only read, without torch.
 
     Raises:
-        ConfigError: not one run is there.
+        ConfigError: there is not a single finished run.
     """
     root = resolve(runs_root)
     finished, failed = [], []
-    for asked in tqdm(runs, "runs", disable=not progress, unit="run"):
-        name = asked.hash if isinstance(asked, RunConfig) else asked
+    for wanted in tqdm(runs, "runs", disable=not progress, unit="run"):
+        name = wanted.hash if isinstance(wanted, RunConfig) else wanted
         try:
-            if isinstance(asked, RunConfig):
+            if isinstance(wanted, RunConfig):
                 from petl_core.runs import experiment  # imports torch
 
-                finished.append(experiment.run(asked, data_root, runs_root, device, progress))
+                finished.append(experiment.run(wanted, data_root, runs_root, device, progress))
             else:
                 finished.append(open_run(root / name))
         except Exception as error:
-            only_named = isinstance(asked, str) and not (root / name).exists()
+            only_named = isinstance(wanted, str) and not (root / name).exists()
             failed.append(failure_of(root / name, "" if only_named else f"{type(error).__name__}: {error}"))
     if not finished:
-        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was asked for"
+        reasons = "; ".join(f"{failure.name}: {failure.reason}" for failure in failed) or "none was requested"
         raise ConfigError(f"no finished run under {root}: {reasons}")
     return finished, failed

@@ -34,7 +34,7 @@ from petl_core.validation import ConfigError
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
 
-SUBSET_STREAM = 3  # of random numbers, beside those of training
+SUBSET_STREAM = 3  # of random numbers, separate from those of training
 
 
 def run(
@@ -51,18 +51,18 @@ def run(
 
     Args:
         config: what to train and evaluate.
-        data_root: folder of the data sets. Where it lies is no part of a run's identity.
+        data_root: folder of the data sets. Its location is not part of a run's identity.
         runs_root: folder of all runs.
         device: "cpu", "cuda", "cuda:1", or "auto".
         progress: show bars on stderr.
 
     Raises:
-        ConfigError: for an unknown method, option, backbone or device; for inputs that changed under their names.
+        ConfigError: for an unknown method, option, backbone or device; for inputs other than the finished run's.
         petl_core.data.DataError: naming file, line and remedy.
     """
     folder = resolve(runs_root) / config.hash
     try:
-        check(config)
+        check_method_and_backbone(config)
         on = find_device(device)
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / ".lock"):  # two processes asked for one run: the second finds it finished
@@ -71,14 +71,14 @@ def run(
             digests = provenance.digests(dataset, weights, config.pretrained)
             if not is_finished(folder):
                 (folder / "failed.json").unlink(missing_ok=True)
-                write_json(folder / "config.json", _asked(config))
-                _make(_Job(config, dataset, digests, folder, progress), weights, on)
-            return _opened(folder, digests)
+                write_json(folder / "config.json", _request_record(config))
+                _train_and_test(_Job(config, dataset, digests, folder, progress), weights, on)
+            return _open_verified(folder, digests)
     except Exception as error:
         if not is_finished(folder):
             with contextlib.suppress(OSError):  # the first error counts
                 reason = f"{type(error).__name__}: {error}"
-                write_json(folder / "failed.json", {**_asked(config), "reason": reason})
+                write_json(folder / "failed.json", {**_request_record(config), "reason": reason})
         raise
 
 
@@ -112,7 +112,7 @@ def find_device(name: str) -> torch.device:
 
 @dataclass(frozen=True)
 class _Job:
-    """A run to be made."""
+    """A run to be trained and tested."""
 
     config: RunConfig
     dataset: data.RetrievalData
@@ -133,7 +133,7 @@ class _Job:
 
     @property
     def training_split(self) -> data.Split:
-        """What both are parts of."""
+        """The split that both are parts of."""
         return released_training_split(self.config, self.dataset)
 
     def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
@@ -146,13 +146,13 @@ class _Job:
         return [whole.part(part, template) for part in parts]
 
     def has_scene_tests(self, train: data.Split) -> bool:
-        """Whether a test image has a label that training showed."""
+        """Whether any test image has a label that was seen in training."""
         classes = scene_labels.scene_classes(train.scenes)
         return bool((scene_labels.class_indices(self.dataset.test.scenes, classes) != scene_labels.UNKNOWN).any())
 
     @property
     def template(self) -> str:
-        """Of training captions with scene labels; empty where the run has none."""
+        """For scene labels in training captions; empty if the run uses none."""
         return self.config.scene_template if self.config.scene_probability else ""
 
 
@@ -163,14 +163,14 @@ class _Trained:
     model: adapters.AdaptedCLIP  # at the chosen epoch
     train: data.Split
     validation: data.Split
-    scene_choice: SceneChoice | None  # None where no test image has a label that training showed
+    scene_choice: SceneChoice | None  # None if no test image has a label that was seen in training
     history: list[dict]
     candidates: Candidates
     peak_memory_mib: float
     seconds: dict[str, float]
 
 
-def _make(job: _Job, weights: str, device: torch.device) -> None:
+def _train_and_test(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
     torch.manual_seed(job.config.seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -210,7 +210,7 @@ def _make(job: _Job, weights: str, device: torch.device) -> None:
 
 
 def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
-    """Train, where there is anything to train, and choose by the validation part what tests need."""
+    """Train if there is anything to train, and choose on the validation part what the tests need."""
     config = job.config
     started = time.perf_counter()
     frozen = backbone.load(weights, config.pretrained, config.precision, device)
@@ -245,7 +245,7 @@ def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
 
 
 def _test(job: _Job, trained: _Trained) -> tuple[SplitScores, list[float], float]:
-    """The test, done once, then the audit, when nothing can be chosen by it any more; and their seconds."""
+    """The one test; the audit, made when nothing can be chosen by it any more; and the seconds of both."""
     started = time.perf_counter()
     test = job.dataset.test
     (prepared,) = job.prepare(trained.model, test, test)
@@ -258,11 +258,11 @@ def _write_array(array: np.ndarray, path: Path) -> None:
     np.save(path, array)
 
 
-def _opened(folder: Path, digests: dict[str, str]) -> Run:
-    """A finished run, if it was made from what now lies under the same names.
+def _open_verified(folder: Path, digests: dict[str, str]) -> Run:
+    """A finished run whose inputs are still what they were.
 
     Raises:
-        ConfigError: it was not.
+        ConfigError: one has changed.
     """
     finished = open_run(folder)
     for name, digest in digests.items():
@@ -284,12 +284,12 @@ def splits_of(config: RunConfig, dataset: data.RetrievalData) -> dict[str, data.
 
 
 def released_training_split(config: RunConfig, dataset: data.RetrievalData) -> data.Split:
-    """The training split as released, blank captions only where they are asked for."""
+    """The training split as released, with blank captions only if the run asks for them."""
     return dataset.train.with_blank_captions() if config.blank_captions else dataset.train
 
 
 def draw_images(train: data.Split, count: int, seed: int) -> data.Split:
-    """``count`` images at random, since files stand sorted by class; smaller draws are parts of larger ones; 0 is all.
+    """``count`` random images, since files are sorted by class; smaller draws are parts of larger ones; 0 means all.
 
     Images without captions are not drawn.
 
@@ -303,24 +303,19 @@ def draw_images(train: data.Split, count: int, seed: int) -> data.Split:
     return train.subset(np.sort(chosen)) if count else train
 
 
-def _asked(config: RunConfig) -> dict:
-    """What a run's folder says of it before it is finished."""
+def _request_record(config: RunConfig) -> dict:
+    """What a run's folder says about the run before it is finished."""
     method = adapters.METHODS.get(config.method)
     return {"title": method.title if method else config.method, "config": dataclasses.asdict(config)}
 
 
-def check(config: RunConfig) -> None:
-    """Raise ConfigError for what RunConfig cannot know of: methods, and backbones without weights."""
+def check_method_and_backbone(config: RunConfig) -> None:
+    """Raise ConfigError for what RunConfig itself does not check: unknown methods, and backbones without weights."""
     adapters.check_method(config.method, config.method_options)
     side = [name for name, method in adapters.METHODS.items() if issubclass(method, adapters.SideMethod)]
     if config.cache_features and config.method not in side:
         raise ConfigError(
-            f"cache_features: {config.method} works inside the towers, whose features then cannot be kept; "
+            f"cache_features: {config.method} works inside the towers, so their features cannot be cached; "
             f"set it to False, or choose one of {', '.join(side)}"
         )
-    named = "/" not in config.backbone and config.backbone not in default_backbones.BACKBONES
-    if named and not config.pretrained:
-        raise ConfigError(
-            f"backbone {config.backbone!r}: its weights would be random; set pretrained to a tag such as 'openai', "
-            "or to a weights file"
-        )
+    default_backbones.require_weights(config.backbone, config.pretrained)

@@ -1,12 +1,12 @@
 """A run's folder, ``runs/<hash>/``, read without torch and without training anything.
 
-config.json           what was asked, and the title of its method
+config.json           the configuration, and the title of its method
 checkpoint.pt         the state after the last finished epoch; removed at the end
 candidates/           what was trained after each epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
 test_hits_<mode>.npy  the same by each mode of :mod:`petl_core.runs.scene_tests`
-metrics.json          every figure (:class:`Metrics`); written last: where it stands, the run is finished
+metrics.json          all results (:class:`Metrics`); written last: once it exists, the run is finished
 failed.json           why the last attempt failed, if it did
 """
 
@@ -87,12 +87,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Failure:
-    """A run that was asked for and is not there."""
+    """A run that was asked for but is missing."""
 
     name: str
     config: RunConfig | None
     reason: str
-    title: str = ""  # of its method, where its folder tells
+    title: str = ""  # of its method, if its folder says
 
 
 def is_finished(folder: str | Path) -> bool:
@@ -104,7 +104,7 @@ def open_run(folder: str | Path) -> Run:
     """A finished run by its folder.
 
     Raises:
-        ConfigError: there is no finished run in it, or one of another version.
+        ConfigError: it holds no finished run, or one of another version.
     """
     folder = resolve(folder)
     if not is_finished(folder):
@@ -117,32 +117,32 @@ def open_run(folder: str | Path) -> Run:
         raise ConfigError(f"{path} is of another version ({error}); run its configuration again") from error
     if config.hash != folder.name:
         raise ConfigError(
-            f"{folder}: this version keeps its configuration under {config.hash}; run it again, or give the folder "
-            "its name back"
+            f"{folder}: this version keeps its configuration under {config.hash}; run it again, or restore the "
+            "folder's name"
         )
     return Run(folder, config, metrics)
 
 
-def find_run(text: str, runs_root: str | Path = "runs") -> Path:
-    """The folder that a command means: a path as the shell has it, or from the project's root, or a run's name."""
-    from_here = Path(text).absolute()
+def find_run(run: str | Path, runs_root: str | Path = "runs") -> Path:
+    """The folder of a run: an existing path; or a path from the project's root; or a run's name (its hash)."""
+    from_here = Path(run).absolute()
     if from_here.is_dir():
         return from_here
-    return resolve(text) if len(Path(text).parts) > 1 else resolve(runs_root) / text
+    return resolve(run) if len(Path(run).parts) > 1 else resolve(runs_root) / run
 
 
 def failure_of(folder: str | Path, reason: str = "") -> Failure:
-    """What a folder tells of a run that is not there; otherwise ``reason``, or that it was not run yet."""
+    """A missing run with the reason that its folder records; otherwise ``reason``, or that it was not run yet."""
     folder = resolve(folder)
-    told: dict[str, Any] = {}
-    for name in ("config.json", "failed.json"):  # the second knows more
+    record: dict[str, Any] = {}
+    for name in ("config.json", "failed.json"):  # the second holds more
         if (folder / name).exists():
-            told |= read_json(folder / name)
+            record |= read_json(folder / name)
     if not folder.exists():
         reason = reason or "not run yet"
-    elif told and not is_finished(folder):
-        reason = told.get("reason", "stopped before its end: killed, or out of memory")
+    elif record and not is_finished(folder):
+        reason = record.get("reason", "stopped before its end: killed, or out of memory")
     config = None
     with contextlib.suppress(ValueError, TypeError, KeyError):  # of another version
-        config = RunConfig(**told["config"])
-    return Failure(folder.name, config, reason, told.get("title") or (config.method if config else ""))
+        config = RunConfig(**record["config"])
+    return Failure(folder.name, config, reason, record.get("title") or (config.method if config else ""))

@@ -1,4 +1,4 @@
-"""A section of the study made by Snakemake: its runs, then tables and figures, with one line of progress meanwhile."""
+"""A section of the study made by Snakemake: its runs, then tables and figures, with one line of progress."""
 
 import argparse
 import subprocess
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from petl_core.paths import ROOT, resolve
 from petl_core.runs import progress
-from petl_core.runs.study import Study
+from petl_core.runs.study import Section
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "params", "--rerun-incomplete"]
 TAIL = 20  # lines of Snakemake's log that are shown when it fails
 
 
-def make(section: Study, name: str, workers: int, options: Sequence[str], train: bool = True) -> int:
-    """Make what is not there yet.
+def make(section: Section, name: str, workers: int, options: Sequence[str], train: bool = True) -> int:
+    """Make what does not exist yet.
 
     Args:
         section: as read.
         name: of the section, in study.yaml or in a file that ``options`` name.
         workers: runs at a time.
         options: of Snakemake, such as ``--cores``.
-        train: whether runs that are missing are trained; otherwise tables name them.
+        train: whether missing runs are trained; otherwise tables name them.
 
     Returns:
         Snakemake's exit code; 130 after an interrupt.
@@ -30,8 +30,8 @@ def make(section: Study, name: str, workers: int, options: Sequence[str], train:
     command = [*SNAKEMAKE, "--keep-going", "--show-failed-logs", *options]
     command += ["--config", f"section={name}", f"train={train}"]
 
-    # Snakemake's own words go to a log; what a reader wants to know is one line.
-    log = resolve(section.places["runs_root"]) / "notebooks" / f"{name}.log"
+    # Snakemake's output goes to a log; the user sees one line of progress.
+    log = resolve(section.options["runs_root"]) / "notebooks" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     todo = progress.estimate(section, workers) if train else progress.found(section)
     print(f"{name}: {todo}; details in {log}", file=sys.stderr)
@@ -45,23 +45,23 @@ def make(section: Study, name: str, workers: int, options: Sequence[str], train:
     if process.returncode:
         print(_failure(log), file=sys.stderr)
         return process.returncode
-    print(f"{name}: tables and figures are in {section.places['figures']}/, see report.html", file=sys.stderr)
+    print(f"{name}: tables and figures are in {section.options['figures']}/, see report.html", file=sys.stderr)
     return 0
 
 
 def cores(text: str) -> int:
-    """A number of cores, as a command line has it; argparse names the option where there is something wrong."""
+    """A number of cores from the command line; argparse adds the option's name to an error."""
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of cores; give 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of cores; give 1 or more")
     return int(text)
 
 
 def unlock(name: str) -> int:
-    """After a power cut: forget who was at work; Snakemake's exit code."""
+    """Remove the lock that a killed Snakemake has left; return Snakemake's exit code."""
     command = [*SNAKEMAKE, "--unlock", "--cores", "1", "--config", f"section={name}"]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
 def _failure(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return "\n".join([*lines[-TAIL:], f"error: not everything could be made; {log} has the whole story"])
+    return "\n".join([*lines[-TAIL:], f"error: not everything could be made; see {log}"])

@@ -1,4 +1,4 @@
-"""How far a section of the study is: runs done and left, minutes left, failures; without torch."""
+"""How far a section of the study has got: runs done and left, minutes left, failures; without torch."""
 
 import functools
 import json
@@ -15,41 +15,41 @@ from tqdm import tqdm
 from petl_core.config import RunConfig
 from petl_core.paths import resolve
 from petl_core.runs.folder import failure_of, is_finished
-from petl_core.runs.study import Study, title
+from petl_core.runs.study import Section, title
 
 POLL = 1.0  # seconds
 STEPS = re.compile(r"^(\d+) of (\d+) steps", re.MULTILINE)  # as Snakemake counts them in its log
 SHOWN_REASON = 160  # characters
 
 
-def follow(study: Study, process: subprocess.Popen, log: Path, workers: int) -> None:
+def follow(section: Section, process: subprocess.Popen, log: Path, workers: int) -> None:
     """Show one line of progress while Snakemake works, and each failure as soon as it is known.
 
     Args:
-        study: the section.
+        section: as read.
         process: Snakemake's.
         log: what it prints.
         workers: runs at a time.
     """
-    root = resolve(study.places["runs_root"])
-    told = {name for name in study.runs if (root / name / "failed.json").exists()}
-    done = sum(is_finished(root / name) for name in study.runs)
-    with tqdm(total=len(study.runs), initial=done, unit="run", bar_format="{bar:20} {desc}") as bar:
+    root = resolve(section.options["runs_root"])
+    reported = {name for name in section.runs if (root / name / "failed.json").exists()}
+    done = sum(is_finished(root / name) for name in section.runs)
+    with tqdm(total=len(section.runs), initial=done, unit="run", bar_format="{bar:20} {desc}") as bar:
         while True:
             ended = process.poll() is not None
-            bar.n = sum(is_finished(root / name) for name in study.runs)
-            bar.set_description_str(_line(study, log, workers, bar.format_dict["elapsed"]))
-            for failure in _new_failures(study, root, told):
+            bar.n = sum(is_finished(root / name) for name in section.runs)
+            bar.set_description_str(_line(section, log, workers, bar.format_dict["elapsed"]))
+            for failure in _new_failures(section, root, reported):
                 bar.write(failure)
             if ended:
                 return
             time.sleep(POLL)
 
 
-def estimate(study: Study, workers: int) -> str:
-    """Runs and minutes still to go, ``workers`` at a time, judged by finished runs of the same data and backbone."""
-    left, minutes = _left(study, workers)
-    text = f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} to train"
+def estimate(section: Section, workers: int) -> str:
+    """Runs and minutes left, ``workers`` at a time, estimated from finished runs on the same data and backbone."""
+    left, minutes = _left(section, workers)
+    text = f"{len(section.runs)} runs, {len(section.runs) - len(left)} finished, {len(left)} to train"
     if not left:
         return text
     if minutes is None:
@@ -57,15 +57,15 @@ def estimate(study: Study, workers: int) -> str:
     return f"{text}: about {minutes:.0f} minutes, {min(workers, len(left))} at once"
 
 
-def found(study: Study) -> str:
-    """Runs that are there and that are missing, where none is trained."""
-    left, _ = _left(study, workers=1)
-    return f"{len(study.runs)} runs, {len(study.runs) - len(left)} finished, {len(left)} missing and not trained"
+def found(section: Section) -> str:
+    """How many runs are finished and missing, for a section that is drawn without training."""
+    left, _ = _left(section, workers=1)
+    return f"{len(section.runs)} runs, {len(section.runs) - len(left)} finished, {len(left)} missing and not trained"
 
 
-def _line(study: Study, log: Path, workers: int, elapsed: float) -> str:
-    left, minutes = _left(study, workers)
-    parts = [f"{len(study.runs) - len(left)} of {len(study.runs)} runs"]
+def _line(section: Section, log: Path, workers: int, elapsed: float) -> str:
+    left, minutes = _left(section, workers)
+    parts = [f"{len(section.runs) - len(left)} of {len(section.runs)} runs"]
     steps = STEPS.findall(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else []
     if steps:
         parts.append(f"step {steps[-1][0]} of {steps[-1][1]}")
@@ -75,21 +75,21 @@ def _line(study: Study, log: Path, workers: int, elapsed: float) -> str:
     return ", ".join(parts)
 
 
-def _new_failures(study: Study, root: Path, told: set[str]) -> Iterator[str]:
+def _new_failures(section: Section, root: Path, reported: set[str]) -> Iterator[str]:
     """A line for each run that failed since the last look."""
-    for name, run in study.runs.items():
+    for name, run in section.runs.items():
         if not (root / name / "failed.json").exists():
-            told.discard(name)  # it is tried again, and may fail again
-        elif name not in told:
-            told.add(name)
+            reported.discard(name)  # it is tried again, and may fail again
+        elif name not in reported:
+            reported.add(name)
             reason = " ".join(failure_of(root / name).reason.split())
             yield f"failed: {title(run)} ({root / name}): {reason[:SHOWN_REASON]}"
 
 
-def _left(study: Study, workers: int) -> tuple[list[RunConfig], float | None]:
-    """Runs that are not there yet, and the minutes they take; None where nothing like them has finished."""
-    root = resolve(study.places["runs_root"])
-    left = [run for name, run in study.runs.items() if not is_finished(root / name)]
+def _left(section: Section, workers: int) -> tuple[list[RunConfig], float | None]:
+    """Unfinished runs, and the minutes they will take; None if nothing like them has finished."""
+    root = resolve(section.options["runs_root"])
+    left = [run for name, run in section.runs.items() if not is_finished(root / name)]
     seen = _costs(root) if left else []
     known = [seconds for run in left if (seconds := _expected(run, seen)) is not None]
     if not known:
@@ -104,7 +104,7 @@ class _Cost:
     run: RunConfig
     images: int  # of training
     per_image: float  # seconds in each epoch
-    fixed: float  # seconds of all else
+    fixed: float  # seconds of everything else
 
 
 def _costs(runs_root: Path) -> list[_Cost]:
@@ -114,7 +114,7 @@ def _costs(runs_root: Path) -> list[_Cost]:
 
 @functools.cache  # metrics.json never changes once it is there
 def _cost_of(path: Path) -> _Cost | None:
-    """None for a run of another version: no judge of this one's cost."""
+    """None for a run of another version, which says nothing about the cost of this one's."""
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
         run, seconds, images = RunConfig(**metrics["config"]), metrics["seconds"], metrics["images"]["train"]
@@ -125,9 +125,9 @@ def _cost_of(path: Path) -> _Cost | None:
 
 
 def _expected(run: RunConfig, seen: Sequence[_Cost]) -> float | None:
-    """Seconds, judged by the runs most like this one."""
+    """Seconds, estimated from the runs most like this one."""
     alike = [cost for cost in seen if (cost.run.dataset, cost.run.backbone) == (run.dataset, run.backbone)]
-    for field in ("method", "cache_features", "pairs"):  # where none agrees, the others judge
+    for field in ("method", "cache_features", "pairs"):  # where none agrees, this field is ignored
         alike = [cost for cost in alike if getattr(cost.run, field) == getattr(run, field)] or alike
     if not alike:
         return None

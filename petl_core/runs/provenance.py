@@ -10,7 +10,7 @@ from petl_core.data import RetrievalData
 from petl_core.files import sha256_of_all
 from petl_core.paths import ROOT, resolve
 
-if TYPE_CHECKING:  # torch takes seconds to import, and what only names a revision needs none
+if TYPE_CHECKING:  # takes seconds to import, and naming a revision does not need it
     import torch
 
 
@@ -49,9 +49,11 @@ def environment(device: "torch.device") -> dict:
 
 
 def timed_on(device: str) -> str:
-    """What a caption must say of the machine that times were taken on: the GPU's name, or how many CPU threads."""
+    """What a caption must say about the timed machine: the GPU's name, or the number of CPU threads."""
     import torch
 
+    if device == "auto" and torch.cuda.is_available():
+        device = "cuda"
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     return f"CPU threads: {torch.get_num_threads()}"

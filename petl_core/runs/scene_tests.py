@@ -1,6 +1,6 @@
-"""Tests in which something is known of scene classes, each apart from the plain test, by what it assumes known.
+"""Tests that use scene classes, each reported apart from the plain test, with what it assumes to be known.
 
-Classes are those that training showed. A caption's class is predicted from its text alone; the predictor was chosen on
+Classes are those seen in training. A caption's class is predicted from its text alone; the predictor is chosen on
 validation. CMER (arXiv 2501.10638) says that metadata shrinks the search space; it does not say how.
 
     mode            text to image                           image to text
@@ -11,13 +11,13 @@ validation. CMER (arXiv 2501.10638) says that metadata shrinks the search space;
     predicted       the predicted label joins the text      the same
     oracle          the true label joins the text           the same
 
-Where images are the gallery, their labels are known metadata in all of the gallery modes. Where an image is the query,
-its class is predicted from its pixels, but for "gallery_known", which knows its label, too. Captions never carry one,
-but for the two oracles, which take it from the very image that is looked for: a LEAK. The last two modes are those of
-runs that trained with labels in captions.
+When images are the gallery, all gallery modes know their labels as metadata. When an image is the query, its class is
+predicted from its pixels, except in "gallery_known", which knows its label, too. Captions carry no label, except in the
+two oracles, which take it from the very image that is searched for: a LEAK. The last two modes exist for runs that were
+trained with labels in captions.
 
-The weight w is chosen on validation, for each direction apart. Images without a label are never filtered out and have
-the prior of a class at random.
+The weight w is chosen on validation, separately for each direction. Images without a label are never filtered out;
+their prior is that of a random class.
 """
 
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class ClassifiedSplit:
     images: np.ndarray  # (N, d)
     texts: np.ndarray  # (M, d)
     image_of: np.ndarray  # (M,)
-    classes: np.ndarray  # (N,) UNKNOWN where an image has no label that training showed
+    classes: np.ndarray  # (N,) UNKNOWN where an image has no label that was seen in training
 
     @classmethod
     def of(cls, split: Split, embeddings: tuple[np.ndarray, np.ndarray], classes: list[str]) -> "ClassifiedSplit":
@@ -58,7 +58,7 @@ class ClassifiedSplit:
 
     @property
     def classes_of_texts(self) -> np.ndarray:
-        """(M,) the true class of each caption: of its image."""
+        """(M,) the true class of each caption: that of its image."""
         return self.classes[self.image_of]
 
 
@@ -83,7 +83,7 @@ def choose(
         prompts: (C, d) embeddings of their prompts.
         temperature: of the contrast.
         train: what predictors learn from.
-        validation: what decides between them.
+        validation: on what they are compared.
     """
     text_candidates = candidates(prompts, temperature, train.texts, train.classes_of_texts)
     image_candidates = candidates(prompts, temperature, train.images, train.classes)
@@ -109,7 +109,7 @@ def choose(
 
 
 def gallery_rankings(choice: SceneChoice, split: ClassifiedSplit) -> dict[str, Rankings]:
-    """Rankings by each of the gallery modes; ``split.image_of`` serves the oracle alone."""
+    """Rankings by each of the gallery modes; only the oracle uses ``split.image_of``."""
     scores = retrieval.similarity(split.images, split.texts)
     probabilities = choice.of_text.probabilities(split.texts)
     predicted, seen = probabilities.argmax(axis=1), choice.of_image.classes(split.images)
@@ -142,12 +142,12 @@ def evaluate(rankings: Rankings, split: Split) -> dict[str, dict[str, float]]:
 def per_image_hits(rankings: Rankings, split: Split) -> np.ndarray:
     """:func:`petl_core.retrieval.per_image_hits` of both directions, (N, 7), each by its own ranking."""
     i2t, t2i = (retrieval.per_image_hits(scores, split.image_of) for scores in rankings)
-    of_i2t = len(KS)  # the first columns, one an image; behind them sums of its captions, and their number
+    of_i2t = len(KS)  # the first columns: hits of each image; then sums over its captions, and their number
     return np.column_stack([i2t[:, :of_i2t], t2i[:, of_i2t:]])
 
 
 def facts(choice: SceneChoice, split: ClassifiedSplit) -> dict:
-    """What ``metrics.json`` tells of these tests: :class:`petl_core.runs.folder.SceneTest`."""
+    """What ``metrics.json`` says about these tests: :class:`petl_core.runs.folder.SceneTest`."""
     return {
         "classes": choice.classes,
         "predictor": {"text": choice.of_text.name, "image": choice.of_image.name},

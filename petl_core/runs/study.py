@@ -1,6 +1,6 @@
 """A section of study.yaml as data: which notebooks, with which parameters, and the runs that they read.
 
-Whatever is wrong in a section is one :class:`ConfigError` that says where it stands, as in
+A mistake in a section raises one :class:`ConfigError` that says where it is, as in
 ``study.yaml: mine.notebooks.04_benchmark.runs[1]: epochs = -1 must be at least 0``.
 
 Importable without torch: Snakemake reads it anew in every job.
@@ -26,25 +26,32 @@ from petl_core.paths import ROOT
 from petl_core.runs import tuned as settings
 from petl_core.validation import ConfigError, check_types
 
-# Of a section, where it does not say otherwise.
-PLACES = {"figures": "figures", "data_root": "data", "runs_root": "runs", "tuned": "", "gpus": 0, "runs_per_job": 0}
-_ALWAYS = ("dataset", "backbone", "method", "seed")  # either in a title, or common to a section
+# Of a section.
+DEFAULT_OPTIONS = {
+    "figures": "figures",
+    "data_root": "data",
+    "runs_root": "runs",
+    "tuned": "",
+    "gpus": 0,
+    "runs_per_job": 0,
+}
+_ALWAYS = ("dataset", "backbone", "method", "seed")  # either named by a title, or common to a section
 FIELDS: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(RunConfig)}
 _JSON_TYPES = {kind.__name__: kind for kind in (bool, int, float, str, list, dict)}
 
 
 @dataclass(frozen=True)
-class Study:
-    """What a section asks for."""
+class Section:
+    """A section of study.yaml, its grids expanded."""
 
     notebooks: dict[str, dict]  # parameters of each notebook, by its name
     reads: dict[str, list[str]]  # names of the runs that each notebook reads
     runs: dict[str, RunConfig]  # every run by its name
-    places: dict  # figures, data_root, runs_root, tuned; gpus and runs_per_job
+    options: dict  # where it is made and how: see DEFAULT_OPTIONS
 
 
 def load_sections(path: Path = ROOT / "study.yaml") -> Any:
-    """What the file holds, unchecked but for keys that stand twice, of which YAML would silently take the last.
+    """What the file holds, unchecked except for duplicate keys, of which YAML would silently take the last.
 
     Raises:
         ConfigError: the file cannot be read as YAML, naming the line.
@@ -60,7 +67,7 @@ def load_sections(path: Path = ROOT / "study.yaml") -> Any:
 
 
 def _repeated_keys(node: yaml.Node | None, met: set[yaml.Node]) -> Iterator[str]:
-    """What stands twice in one mapping, and on which lines. A key that is merged in (``<<``) may be set anew."""
+    """Duplicate keys of a mapping, and their lines. A key that is merged in (``<<``) may be overridden."""
     if node in met:  # by an alias
         return
     met.add(node)
@@ -72,7 +79,7 @@ def _repeated_keys(node: yaml.Node | None, met: set[yaml.Node]) -> Iterator[str]
         for key, value in node.value:
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines and name != "<<":
-                yield f"{name} stands twice in one mapping, on lines {lines[name]} and {line}"
+                yield f"{name} occurs twice in one mapping, on lines {lines[name]} and {line}"
             lines[name] = line
             yield from _repeated_keys(value, met)
 
@@ -81,7 +88,7 @@ def find_section(sections: Any, name: object) -> Any:
     """What study.yaml holds under a section's name.
 
     Raises:
-        ConfigError: there is no such section, naming those that there are.
+        ConfigError: there is no such section; the message names those that exist.
     """
     if not isinstance(sections, Mapping):
         raise ConfigError("study.yaml must be a mapping of sections")
@@ -91,46 +98,56 @@ def find_section(sections: Any, name: object) -> Any:
     raise ConfigError(f"study.yaml: no section {name}; known: {known}")
 
 
-def read(section: Any, name: str) -> Study:
+def load(name: str) -> Section:
+    """A section of study.yaml by its name.
+
+    Raises:
+        ConfigError: there is no such section, or something is wrong in it.
+    """
+    return read(find_section(load_sections(), name), name)
+
+
+def read(fields: Any, name: str) -> Section:
     """Expand a section's grids.
 
-    A section has fields of RunConfig, its places (``figures``, ``data_root``, ``runs_root``), ``tuned`` (a file of
-    settings, see :mod:`petl_core.runs.tuned`), ``gpus`` (of a run), ``runs_per_job`` (0 for all) and ``notebooks``. A
-    notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a grid; its ``run``
-    is one mapping. Of the section's own fields a notebook is given those that it declares. Where there is room for one
-    value alone, the first of a list counts.
+    A section has fields of RunConfig, options (``figures``, ``data_root`` and ``runs_root`` are folders; ``tuned`` is a
+    file of settings, see :mod:`petl_core.runs.tuned`; ``gpus`` of each run; ``runs_per_job``, 0 for all) and
+    ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a
+    grid; its ``run`` is one mapping. A notebook is given those of the section's fields and options that it declares; if
+    it takes a single value, the first of a list.
 
     Args:
-        section: as YAML gives it, unchecked.
+        fields: of the section, as YAML gives them, unchecked.
         name: of the section, for messages.
 
     Raises:
-        ConfigError: naming section, notebook and key of what is unknown, of the wrong type or out of range.
+        ConfigError: something is unknown, of the wrong type or out of range; the message names section, notebook and
+            key.
     """
     where = f"study.yaml: {name}"
-    _check_shape(section, where)
-    own = {key: value for key, value in section.items() if key != "notebooks"}
-    _check_fields(own, FIELDS | {key: type(value) for key, value in PLACES.items()}, where)
-    places = {key: own.get(key, default) for key, default in PLACES.items()}
+    _check_shape(fields, where)
+    own = {key: value for key, value in fields.items() if key != "notebooks"}
+    _check_fields(own, FIELDS | {key: type(value) for key, value in DEFAULT_OPTIONS.items()}, where)
+    options = {key: own.get(key, default) for key, default in DEFAULT_OPTIONS.items()}
     shared = {key: value for key, value in own.items() if key in FIELDS}
 
     notebooks: dict[str, dict] = {}
     reads: dict[str, list[str]] = {}
     runs: dict[str, RunConfig] = {}
-    for notebook, asked in section["notebooks"].items():
+    for notebook, parameters in fields["notebooks"].items():
         try:
             declared = declared_parameters(notebook)
         except ConfigError as error:
             raise ConfigError(f"{where}.notebooks: {error}") from error
         here = f"{where}.notebooks.{notebook}"
-        parameters, read_here = _read_notebook(asked or {}, shared, places, here)
+        parameters, read_here = _read_notebook(parameters or {}, shared, options, here)
         check_types(parameters, declared, here)
         given = {key: value[0] if isinstance(value, list) else value for key, value in shared.items()}
-        given |= {**places, "progress": False}
+        given |= {**options, "progress": False}
         notebooks[notebook] = {key: value for key, value in given.items() if key in declared} | parameters
         reads[notebook] = list(read_here)
         runs |= read_here
-    return Study(notebooks, reads, runs, places)
+    return Section(notebooks, reads, runs, options)
 
 
 def runs_of(section: str, notebook: str) -> list[str]:
@@ -141,7 +158,7 @@ def runs_of(section: str, notebook: str) -> list[str]:
     """
     if not section:
         return []
-    reads = read(find_section(load_sections(), section), section).reads
+    reads = load(section).reads
     if not reads.get(notebook):
         having = ", ".join(name for name, runs in reads.items() if runs) or "none"
         raise ConfigError(f"study.yaml: {section} has no runs of {notebook}; notebooks with runs: {having}")
@@ -159,22 +176,22 @@ def title(run: RunConfig) -> str:
     return ", ".join([run.method, f"seed {run.seed}", *shown])
 
 
-def _read_notebook(asked: dict, shared: dict, places: dict, where: str) -> tuple[dict, dict[str, RunConfig]]:
+def _read_notebook(given: dict, shared: dict, options: dict, where: str) -> tuple[dict, dict[str, RunConfig]]:
     """A notebook's own parameters, with runs as names, and these runs by name.
 
     The untouched backbone is the baseline of every run, so it is always there, and first.
     """
-    parameters = dict(asked)
+    parameters = dict(given)
     runs: dict[str, RunConfig] = {}
-    if "runs" in asked:
-        for number, run in enumerate(asked["runs"]):
-            for trained in _grid(shared, run, places["tuned"], f"{where}.runs[{number}]"):
+    if "runs" in given:
+        for number, run in enumerate(given["runs"]):
+            for trained in _grid(shared, run, options["tuned"], f"{where}.runs[{number}]"):
                 runs |= {config.hash: config for config in (trained.zero_shot(), trained)}
         parameters["runs"] = list(runs)
-    if "run" in asked:
-        shown = next(_grid(shared, asked["run"], places["tuned"], f"{where}.run"))
+    if "run" in given:
+        shown = next(_grid(shared, given["run"], options["tuned"], f"{where}.run"))
         runs |= {config.hash: config for config in (shown.zero_shot(), shown)}
-        parameters["run"] = f"{places['runs_root']}/{shown.hash}"
+        parameters["run"] = f"{options['runs_root']}/{shown.hash}"
     return parameters, runs
 
 
@@ -194,17 +211,17 @@ def declared_parameters(notebook: str) -> dict[str, type]:
         # The type of list[int] is list.
         return {ast.unparse(line.target): _JSON_TYPES[ast.unparse(line.annotation).split("[")[0]] for line in lines}
     except (ValueError, KeyError, StopIteration, SyntaxError) as error:
-        raise ConfigError(f"{notebook}.ipynb has no cell tagged parameters that can be read: {error!r}") from error
+        raise ConfigError(f"{notebook}.ipynb has no readable cell tagged 'parameters': {error!r}") from error
 
 
-def _check_shape(section: Any, where: str) -> None:
-    """Check against study.schema.yaml, and that every value can be handed on as JSON: to papermill, or to a hash."""
+def _check_shape(fields: Any, where: str) -> None:
+    """Check a section against study.schema.yaml, and that papermill and a run's hash can take every value as JSON."""
     try:
-        _check_json(section, where)
+        _check_json(fields, where)
     except RecursionError as error:
         raise ConfigError(f"{where} contains itself, through an anchor and its alias") from error
     try:
-        _validator()(section)
+        _validator()(fields)
     except fastjsonschema.JsonSchemaValueException as error:
         place = where + str(error.name).removeprefix("data")
         raise ConfigError(f"{place} = {_short(error.value)} must be {error.definition['description']}") from error
@@ -212,13 +229,13 @@ def _check_shape(section: Any, where: str) -> None:
 
 @functools.cache
 def _validator() -> Callable[[Any], Any]:
-    """What raises unless a section has the shape of study.schema.yaml."""
+    """A function that raises unless a section has the shape of study.schema.yaml."""
     definitions = yaml.safe_load((ROOT / "study.schema.yaml").read_text(encoding="utf-8"))["definitions"]
     return fastjsonschema.compile({**definitions["section"], "definitions": definitions})
 
 
 def _check_json(value: Any, where: str) -> None:
-    """YAML has more than JSON: dates, sets, numbers that are none, keys that are no text."""
+    """YAML allows more than JSON: dates, sets, NaN and infinity, keys that are not text."""
     if isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str):
@@ -235,7 +252,7 @@ def _check_json(value: Any, where: str) -> None:
 
 
 def _check_fields(values: dict, declared: dict[str, Any], where: str) -> None:
-    """Check names and types, one by one; a list is a grid of values, and must have some."""
+    """Check names and types, one by one; a list is a grid of values, and must not be empty."""
     for key, value in values.items():
         if value == []:
             raise ConfigError(f"{where}: {key} is a list without values")
@@ -244,7 +261,7 @@ def _check_fields(values: dict, declared: dict[str, Any], where: str) -> None:
 
 
 def _grid(shared: dict, run: dict, tuned: str, where: str) -> Iterator[RunConfig]:
-    """Every run that a mapping with lists of values stands for, with what ``tuned`` adds to it."""
+    """Every run of a mapping whose lists are grids, with the settings that the file ``tuned`` adds."""
     _check_fields(run, FIELDS, where)
     lists = {key: value if isinstance(value, list) else [value] for key, value in {**shared, **run}.items()}
     for values in itertools.product(*lists.values()):

@@ -18,7 +18,7 @@ from petl_core.training.epoch import temperature_of
 
 @dataclass(frozen=True)
 class SplitScores:
-    """Figures of a test split, and what each image brings to them."""
+    """Scores of a test split, and what each image contributes to them."""
 
     scores: dict  # "strict", "equivalent": see retrieval.evaluate
     intervals: dict  # of the same, over test images
@@ -91,7 +91,7 @@ def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Can
         model: whose weights are exchanged; it is left at the last epoch.
         prepared: the test split.
         candidates: what was trained after each epoch.
-        epochs: how many there are, that before training included; a single one was not trained, and is not audited.
+        epochs: their number, epoch 0 included; where that is the only one, nothing was trained and nothing is audited.
     """
     found = []
     for epoch in range(epochs if epochs > 1 else 0):
@@ -104,7 +104,7 @@ def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Can
 def _labelled_queries(
     model: AdaptedCLIP, embedded: ClassifiedSplit, split: Split, scenes: SceneChoice, template: str
 ) -> dict[str, Rankings]:
-    """Rankings where scene labels join the texts: the predicted ones, and the true ones."""
+    """Rankings with scene labels added to the texts: the predicted ones, and the true ones."""
     predicted = [scenes.classes[i] for i in scenes.of_text.classes(embedded.texts)]
     captions = {
         "predicted": scene_labels.join_labels(split.captions, predicted, template),

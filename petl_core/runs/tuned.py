@@ -1,4 +1,4 @@
-"""Settings that were chosen on validation, handed from the section that compared them to those that use them.
+"""Settings that were chosen on validation, handed from the section that compares them to those that use them.
 
 ``notebooks/16_tuning.ipynb`` writes them to a file, which a section names (``tuned: figures/tuning/tuned.json``): each
 of its runs that names no learning rate takes the settings of its method and loss. Importable without torch.
@@ -15,7 +15,7 @@ from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
 TERMS = tuple(f"w_{term}" for term in RunConfig().terms)
-LOSS = ("contrast", *TERMS)  # fields by which a method's settings are found, beside its name
+LOSS = ("contrast", *TERMS)  # fields by which a method's settings are found, together with its name
 DATA = ("dataset", "backbone", "pretrained")  # on which settings were chosen
 
 
@@ -37,10 +37,7 @@ def write(choices: list[Choice], path: Path) -> Path:
 
 
 def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
-    """The fields of a run, with the tuned settings of its method and loss behind what it names itself.
-
-    Where the very loss was not tuned, the method's settings with the same contrast count; where its very options were
-    not, those with others.
+    """The fields of a run, completed by the tuned settings of its method and loss; its own fields take precedence.
 
     Args:
         fields: of RunConfig, each a single value.
@@ -56,20 +53,40 @@ def fill(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
     for name, value in document["chosen_on"].items():
         if getattr(run, name) != value:
             raise ConfigError(f"tuned: {path} was made on {name} {value}, not {getattr(run, name)}; tune on this one")
-    asked = _identity(run)
     rows = [{**dict.fromkeys(TERMS, 0.0), **row} for row in document["choices"]]  # a file may be older than a term
-    same_contrast = [row for row in rows if all(row[key] == asked[key] for key in ("method", "contrast"))]
-    same_loss = [row for row in same_contrast if all(row[key] == asked[key] for key in LOSS)]
-    if not same_contrast:
+    match = _best_match(rows, run)
+    if match is None:
         raise ConfigError(
             f"tuned: {path} has no settings of {run.method} ({run.contrast}); add it to the section that tunes, "
             "or name a learning_rate"
         )
-    nearest = same_loss or same_contrast
-    same_options = [row for row in nearest if row.get("options", {}) == _options(run, row["settings"])]
-    settings = (same_options or nearest)[0]["settings"]
-    options = {**settings.get("method_options", {}), **fields.get("method_options", {})}
-    return {**settings, **fields, **({"method_options": options} if options else {})}
+    filled = {**match["settings"], **fields}
+    options = {**match["settings"].get("method_options", {}), **fields.get("method_options", {})}
+    if options:
+        filled["method_options"] = options
+    return filled
+
+
+def _best_match(rows: list[dict[str, Any]], run: RunConfig) -> dict[str, Any] | None:
+    """The row whose settings suit a run best; None if its method was not tuned with its contrast.
+
+    Rows with the same loss come first; among equals, those with the same options, then the first in the file.
+    """
+    same_contrast = [row for row in rows if (row["method"], row["contrast"]) == (run.method, run.contrast)]
+    same_loss = [row for row in same_contrast if all(row[name] == getattr(run, name) for name in TERMS)]
+    for row in same_loss:
+        if _has_options_of(run, row):
+            return row
+    if same_loss:
+        return same_loss[0]
+    for row in same_contrast:
+        if _has_options_of(run, row):
+            return row
+    return same_contrast[0] if same_contrast else None
+
+
+def _has_options_of(run: RunConfig, row: dict[str, Any]) -> bool:
+    return row.get("options", {}) == _options(run, row["settings"])
 
 
 def _identity(run: RunConfig) -> dict[str, Any]:

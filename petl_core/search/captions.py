@@ -1,4 +1,4 @@
-"""``Captions``: the other way round, texts to be found by an image."""
+"""``Captions``: texts, searched by image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Captions:
     """Distinct captions as embeddings of one model, ready to be searched.
 
     Attributes:
-        texts: (T,), verbatim copies once.
+        texts: (T,), without verbatim copies.
         embeddings: (T, d) float32, normalised.
     """
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from petl_core.runs.folder import find_run
 from petl_core.search.options import STRETCHES, IndexOptions
 from petl_core.validation import ConfigError
 
@@ -18,9 +17,9 @@ ZERO_SHOT = "zero-shot"
 MODEL, PRETRAINED = "ViT-B-32-quickgelu", "openai"
 DESCRIPTION = """Find the images in FOLDER that fit a text, or that are like an image.
 
-The first search encodes every image, and keeps that under --index-root; later ones encode only what is new or changed.
-JPEG, PNG and TIFF are read as they are; GeoTIFF needs rasterio (.venv/bin/python -m pip install -e
-'.[raster]') and gives hits their coordinates."""
+The first search encodes every image and stores the result under --index-root; later ones encode only new or changed
+files. JPEG, PNG and TIFF are read directly; GeoTIFF needs rasterio (.venv/bin/python -m pip install -e '.[raster]')
+and gives hits with coordinates."""
 EXAMPLES = """examples:
   python -m petl_core search imagery "a harbor with many boats" --run runs/HASH
   python -m petl_core search imagery "two planes" --model embedded --top 3 --json
@@ -50,15 +49,15 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
         "--run", default=ZERO_SHOT, help=f"a finished run, its name or folder; or {ZERO_SHOT} (the default)"
     )
     model.add_argument(
-        "--model", help=f"of {ZERO_SHOT}: an open_clip model, a folder, or embedded; default: {MODEL}, {PRETRAINED}"
+        "--model", help=f"for {ZERO_SHOT}: an open_clip model, a folder, or embedded; default: {MODEL}, {PRETRAINED}"
     )
-    model.add_argument("--pretrained", default="", help="of an open_clip model: a tag or weights file")
+    model.add_argument("--pretrained", default="", help="for an open_clip model: a tag or weights file")
     model.add_argument("--device", default="auto", help='cpu, cuda, cuda:1; default: "%(default)s"')
 
     cutting = parser.add_argument_group("how images are read")
     cutting.add_argument("--tile", type=int, default=defaults.tile, help="larger images are cut; default: %(default)s")
     cutting.add_argument(
-        "--overlap", type=float, default=defaults.overlap, help="of tiles, as a share; default: %(default)s"
+        "--overlap", type=float, default=defaults.overlap, help="of tiles, as a fraction; default: %(default)s"
     )
     cutting.add_argument(
         "--bands",
@@ -83,53 +82,53 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
         help="percentiles, or pixel values (range), that become black and white; default: 2 98",
     )
 
-    places = parser.add_argument_group("places")
-    places.add_argument("--index-root", default="runs/search", help="of all indexes; default: %(default)s")
-    places.add_argument("--runs-root", default="runs", help="of runs and default backbones; default: %(default)s")
-    places.add_argument("--data-root", default="data", help="of data sets; default: %(default)s")
+    folders = parser.add_argument_group("folders")
+    folders.add_argument("--index-root", default="runs/search", help="of all indexes; default: %(default)s")
+    folders.add_argument("--runs-root", default="runs", help="of runs and default backbones; default: %(default)s")
+    folders.add_argument("--data-root", default="data", help="of data sets; default: %(default)s")
 
 
-def search(asked: argparse.Namespace) -> int:
+def search(args: argparse.Namespace) -> int:
     """Exit code of the command."""
-    if asked.top < 1:
-        raise ConfigError(f"--top {asked.top} must be at least 1")
-    options = IndexOptions(asked.tile, asked.overlap, tuple(asked.bands), asked.stretch, tuple(asked.limits))
-    folder = Path(asked.folder).resolve()
+    if args.top < 1:
+        raise ConfigError(f"--top {args.top} must be at least 1")
+    options = IndexOptions(args.tile, args.overlap, tuple(args.bands), args.stretch, tuple(args.limits))
+    folder = Path(args.folder).resolve()
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; name one that holds images")
+        raise ConfigError(f"{folder} is not a folder; name one that holds images")
 
     from petl_core.search.gallery import Gallery
 
-    gallery = Gallery.of_folder(folder, _model(asked), asked.index_root, options)
-    if asked.image:
-        hits = gallery.search_image(Path(asked.query).resolve(), asked.top)
+    gallery = Gallery.of_folder(folder, _model(args), args.index_root, options)
+    if args.image:
+        hits = gallery.search_image(Path(args.query).resolve(), args.top)
     else:
-        hits = gallery.search_text(asked.query, asked.top)
-    if asked.json:
+        hits = gallery.search_text(args.query, args.top)
+    if args.json:
         print(json.dumps(_as_json(gallery, hits), indent=1))
         return 0
     for path, reason in gallery.unreadable.items():
         print(f"left out {path}: {reason}", file=sys.stderr)
     print(f"{len(gallery.embeddings):,} images and tiles, {gallery.encoded:,} of them new", file=sys.stderr)
     for hit in hits:
-        print(_line(hit, Path(asked.folder), folder))
+        print(_line(hit, Path(args.folder), folder))
     return 0
 
 
-def _model(asked: argparse.Namespace) -> "AdaptedCLIP":
+def _model(args: argparse.Namespace) -> "AdaptedCLIP":
     from petl_core.search import models
 
-    places = (asked.runs_root, asked.data_root, asked.device)
-    if asked.run == ZERO_SHOT:
-        name, pretrained = (asked.model, asked.pretrained) if asked.model else (MODEL, asked.pretrained or PRETRAINED)
+    places = (args.runs_root, args.data_root, args.device)
+    if args.run == ZERO_SHOT:
+        name, pretrained = (args.model, args.pretrained) if args.model else (MODEL, args.pretrained or PRETRAINED)
         return models.zero_shot(name, pretrained, *places)
-    if asked.model or asked.pretrained:
-        raise ConfigError(f"--run {asked.run} has a model of its own; leave --model and --pretrained out")
-    return models.of_run(find_run(asked.run, asked.runs_root), *places)
+    if args.model or args.pretrained:
+        raise ConfigError(f"--run {args.run} has a model of its own; leave --model and --pretrained out")
+    return models.of_run(args.run, *places)
 
 
 def _line(hit: "Hit", given: Path, folder: Path) -> str:
-    """A hit for people: score, path as they would write it, window, coordinates where there are."""
+    """A hit for people: score, path as they would write it, window, and coordinates if it has any."""
     parts = [f"{hit.score:.3f}", str(given / hit.path.relative_to(folder))]
     if hit.window:
         parts.append("x {} y {} {}x{}".format(*hit.window))
@@ -139,7 +138,7 @@ def _line(hit: "Hit", given: Path, folder: Path) -> str:
 
 
 def _as_json(gallery: "Gallery", hits: "list[Hit]") -> dict:
-    """All of a search for programs."""
+    """A search and its results for programs."""
     return {
         "embeddings": len(gallery.embeddings),
         "encoded": gallery.encoded,

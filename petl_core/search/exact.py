@@ -1,4 +1,4 @@
-"""The k rows nearest to a query, exactly, of any number of rows on disk, in bounded memory."""
+"""The k rows nearest to a query, exactly, among any number of rows on disk, in bounded memory."""
 
 import numpy as np
 import torch
@@ -10,13 +10,13 @@ BLOCK_BYTES = 2**26  # of rows, scored at once
 
 
 def nearest(rows: np.ndarray, query: ArrayLike, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows with the highest scalar product, best first, equal ones by index.
+    """Rows with the highest scalar product, best first, ties by index.
 
     >>> nearest(np.float32([[0, 1], [1, 0], [0, 1]]), [0.0, 1.0], k=2)
     (array([0, 2]), array([1., 1.], dtype=float32))
 
     Args:
-        rows: (R, d) float32, writable or memory-mapped copy on write, as torch wants it.
+        rows: (R, d) float32, writable or memory-mapped copy on write, as torch requires.
         query: (d,).
         k: at least 1.
 
@@ -27,19 +27,19 @@ def nearest(rows: np.ndarray, query: ArrayLike, k: int) -> tuple[np.ndarray, np.
         ValueError: a query that is not d finite numbers, or k < 1.
     """
     check_ks((k,))
-    asked = torch.from_numpy(as_floats(query, "query", ndims=(1,)).astype(np.float32))
-    if rows.shape[1:] != asked.shape:
-        raise ValueError(f"query: expected {rows.shape[1]} numbers, got {len(asked)}")
+    vector = torch.from_numpy(as_floats(query, "query", ndims=(1,)).astype(np.float32))
+    if rows.shape[1:] != vector.shape:
+        raise ValueError(f"query: expected {rows.shape[1]} numbers, got {len(vector)}")
     best = np.empty(0, dtype=np.int64)
     best_scores = np.empty(0, dtype=np.float32)
     height = max(1, BLOCK_BYTES // (4 * rows.shape[1]))
     for start in range(0, len(rows), height):
-        # Of a block, only what is above the k best so far: equal rows that come later stand behind them.
-        scores = (torch.from_numpy(np.asarray(rows[start : start + height])) @ asked).numpy()
+        # Of a block, only rows that score above the k best so far: later rows with equal scores rank behind them.
+        scores = (torch.from_numpy(np.asarray(rows[start : start + height])) @ vector).numpy()
         found = np.flatnonzero(scores > (best_scores[-1] if len(best) == k else -np.inf))
         if len(found) > k:
             found = found[scores[found] >= np.partition(scores[found], -k)[-k]]
-        # Earlier rows come first, so a stable sort keeps the order of equal ones.
+        # Earlier rows come first, so a stable sort orders ties by index.
         best = np.concatenate([best, start + found])
         best_scores = np.concatenate([best_scores, scores[found]])
         order = np.argsort(-best_scores, kind="stable")[:k]

@@ -1,11 +1,11 @@
-"""``Gallery``: images to search, by text or by image; of one's own folder, or of a data set's split::
+"""``Gallery``: images to search by text or by image, from your own folder or a data set's split::
 
     gallery = Gallery.of_folder("imagery", models.of_run("runs/HASH"))
     hits = gallery.search_text("a harbor with many boats", k=5)
     gallery.picture(hits[0])
     gallery.search_image(hits[0].path, k=5, window=hits[0].window)
 
-A path that is relative starts at the project's root.
+A relative path starts at the project's root.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from petl_core.search.index import Index, index
 from petl_core.search.options import IndexOptions
 from petl_core.search.tiles import Window
 from petl_core.training import encoding
-from petl_core.validation import ConfigError
+from petl_core.validation import ConfigError, require_at_least
 
 
 class Hit(NamedTuple):
@@ -36,7 +36,7 @@ class Hit(NamedTuple):
     path: Path
     score: float  # cosine of its embedding and the query's
     window: Window | None = None  # None: the whole image
-    lon: float | None = None  # of the window's centre, in degrees; None where not known
+    lon: float | None = None  # of the window's centre, in degrees; None if not known
     lat: float | None = None
     scene: str | None = None
     captions: tuple[str, ...] = ()
@@ -47,12 +47,12 @@ class Gallery:
     """Images as embeddings of one model, ready to be searched.
 
     Attributes:
-        model: that made the embeddings and encodes the queries.
+        model: which made the embeddings and encodes the queries.
         embeddings: (R, d) float32, normalised.
-        hits_of: row and its score -> the images, or windows, it is the embedding of; several where they are copies.
+        hits_of: row and its score -> the images, or windows, that it is the embedding of; several if there are copies.
         options: how image files are read.
         unreadable: files that are left out, and why.
-        encoded: how many embeddings were made anew.
+        encoded: how many embeddings were new.
     """
 
     model: AdaptedCLIP
@@ -109,8 +109,7 @@ class Gallery:
         Raises:
             ConfigError: k < 1.
         """
-        if k < 1:
-            raise ConfigError(f"k = {k} must be at least 1")
+        require_at_least(1, k=k)
         found = zip(*nearest(self.embeddings, query, k), strict=True)
         return [hit for row, score in found for hit in self.hits_of(int(row), float(score))][:k]
 
@@ -120,7 +119,7 @@ class Gallery:
 
 
 class _FolderHits:
-    """Where the rows of an index come from."""
+    """The images that the rows of an index belong to."""
 
     def __init__(self, made: Index):
         self._tiles = made.tiles
@@ -135,11 +134,11 @@ class _FolderHits:
 
 
 class _SplitHits:
-    """Where the rows of an embedded split come from."""
+    """The images that the rows of an embedded split belong to."""
 
     def __init__(self, split: Split, row_of: np.ndarray):
         self._split = split
-        self._row_of = row_of  # (N,) of each image
+        self._row_of = row_of  # (N,) the row of each image
 
     def __call__(self, row: int, score: float) -> list[Hit]:
         return [self._hit(int(image), score) for image in np.flatnonzero(self._row_of == row)]

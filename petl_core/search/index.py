@@ -1,6 +1,6 @@
 """``index(folder, model)``: the images of a folder as embeddings on disk, made once and then kept up to date.
 
-An image is known by its content: renaming or copying a file encodes nothing, and copies get one embedding.
+An image is identified by its content: renaming or copying a file encodes nothing, and copies share one embedding.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ from petl_core.paths import resolve
 from petl_core.search import models, reading
 from petl_core.search.options import IndexOptions
 from petl_core.search.scanning import Stamp, scan
-from petl_core.search.store import TILE, File, Part, Store, Whole
+from petl_core.search.store import TILE, EmbeddedTiles, File, Snapshot, Store
 from petl_core.search.tiles import Window, windows
 from petl_core.training.encoding import ENCODE_BATCH
 from petl_core.validation import ConfigError
 
-FORMAT = 1  # raised whenever the same images would be read, cut or kept differently
-TILES_PER_JOB = 32  # tiles of one image that a thread reads in one go
+FORMAT = 1  # raised whenever the same images would be read, cut or stored differently
+TILES_PER_JOB = 32  # tiles of one image that a thread reads at once
 JOBS_AHEAD = 8  # such jobs that may wait for the encoder
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Index:
-    """The images of a folder as embeddings; later calls of :func:`index` leave it as it is."""
+    """The images of a folder as embeddings; later calls of :func:`index` do not change it."""
 
     folder: Path
     options: IndexOptions
@@ -59,10 +59,10 @@ def index(
     options: IndexOptions | None = None,
     progress: bool = True,
 ) -> Index:
-    """The index of a folder: read if it is up to date; otherwise what is new or changed is encoded first.
+    """The index of a folder: read if it is up to date; otherwise new and changed images are encoded first.
 
-    A killed call is taken up where it stopped. Another model, or other options, have an index of their own. Processes
-    that ask for one index at once make it once.
+    After a kill, the next call resumes. Each model and each set of options has its own index. Processes that want the
+    same index at the same time make it once.
 
     Args:
         folder: of images (JPEG, PNG, TIFF, GeoTIFF), at any depth.
@@ -72,7 +72,7 @@ def index(
         progress: show bars on stderr.
 
     Raises:
-        ConfigError: no folder, no image that can be read, or rasters without rasterio.
+        ConfigError: not a folder, no image that can be read, or rasters without rasterio.
         OSError: the disk is full.
     """
     folder, options = resolve(folder).resolve(), options or IndexOptions()
@@ -86,14 +86,14 @@ def index(
     root = resolve(cache_root)
     root.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(root / f".{name}.lock"), ThreadPoolExecutor() as pool:
-        return _Work(folder, options, Store(root / name, about), pool, progress).run(model)
+        return _Indexer(folder, options, Store(root / name, about), pool, progress).run(model)
 
 
-class _Looked(NamedTuple):
-    """What was found out about a file."""
+class _Probe(NamedTuple):
+    """What is known about a file before its pixels are read."""
 
     content: str = ""  # digest
-    source: reading.Source | None = None  # None where nothing is to be read
+    source: reading.Source | None = None  # None if it need not, or cannot, be read
     reason: str = ""  # why it cannot be read
 
 
@@ -105,8 +105,8 @@ class _Tile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Work:
-    """The making of an index."""
+class _Indexer:
+    """Brings an index up to date."""
 
     folder: Path
     options: IndexOptions
@@ -115,62 +115,65 @@ class _Work:
     progress: bool
 
     def run(self, model: AdaptedCLIP) -> Index:
-        # What there is, and what has changed since.
+        # Find out what has changed since the last snapshot.
         stamps = scan(self.folder)
-        whole = self.store.whole()
-        known = whole.files if whole else {}
-        looked = self._look_at_all(stamps, known)
+        snapshot = self.store.snapshot()
+        known = snapshot.files if snapshot else {}
+        probes = self._probe_all(stamps, known)
 
-        # Encode what is new, and keep it batch by batch: a kill then loses little.
+        # Encode what is new, and store each batch: a kill then loses little.
         reasons: dict[str, str] = {}  # by content
-        tiles = self._read_all(model, looked, reasons)
+        tiles = self._read_all(model, probes, reasons)
         encoded = 0
         while batch := list(islice(tiles, ENCODE_BATCH)):
             records = np.array([tile.record for tile in batch], dtype=TILE)
-            self.store.add_part(records, models.embed(model, [tile.input for tile in batch]))
+            self.store.add_batch(records, models.embed(model, [tile.input for tile in batch]))
             encoded += len(batch)
 
-        # Make a whole of it, unless it is one.
-        parts = self.store.parts()
-        embedded = {file.content for file in known.values()}.union(*(_contents(part) for part in parts))
+        # Separate the files that have an embedding from those that cannot be read.
+        batches = self.store.batches()
+        embedded = {file.content for file in known.values()}.union(*(_contents(batch) for batch in batches))
         files, unreadable = {}, {}
-        for path, found in looked.items():
-            reason = found.reason or reasons.get(found.content, "")
-            if reason or found.content not in embedded:
+        for path, probe in probes.items():
+            reason = probe.reason or reasons.get(probe.content, "")
+            if reason or probe.content not in embedded:
                 unreadable[path] = reason or "holds no data"
             else:
-                files[path] = File(stamps[path], found.content)
+                files[path] = File(stamps[path], probe.content)
         if not files:
             path, reason = next(iter(unreadable.items()))
             raise ConfigError(f"{self.folder}: no image can be read; first {path}: {reason}")
-        if whole is None or parts or files != known:
-            order = _order(whole, parts, files)
-            whole = self.store.publish([*([whole.part] if whole else []), *parts], order, files)
+
+        # Publish a new snapshot, unless the last one is still right.
+        if snapshot is None or batches or files != known:
+            order = _order(snapshot, batches, files)
+            snapshot = self.store.publish([*([snapshot.embedded] if snapshot else []), *batches], order, files)
         contents = {path: file.content for path, file in files.items()}
-        return Index(self.folder, self.options, whole.part.rows, whole.part.tiles, contents, unreadable, encoded)
+        rows, records = snapshot.embedded.rows, snapshot.embedded.tiles
+        return Index(self.folder, self.options, rows, records, contents, unreadable, encoded)
 
-    def _look_at_all(self, stamps: dict[str, Stamp], known: dict[str, File]) -> dict[str, _Looked]:
-        """Every file, in order; only those are opened that are not known, or not by this stamp."""
+    def _probe_all(self, stamps: dict[str, Stamp], known: dict[str, File]) -> dict[str, _Probe]:
+        """Every file, in order; only files that are new, or whose stamp has changed, are opened."""
         new = [path for path, stamp in stamps.items() if path not in known or known[path].stamp != stamp]
-        look = partial(self._look, {file.content for file in known.values()})
-        bar = tqdm(self.pool.map(look, new), "new files", len(new), disable=not (self.progress and new), unit="file")
-        looked = dict(zip(new, bar, strict=True))
-        return {path: looked[path] if path in looked else _Looked(known[path].content) for path in stamps}
+        probe = partial(self._probe, {file.content for file in known.values()})
+        bar = tqdm(self.pool.map(probe, new), "new files", len(new), disable=not (self.progress and new), unit="file")
+        probed = dict(zip(new, bar, strict=True))
+        return {path: probed[path] if path in probed else _Probe(known[path].content) for path in stamps}
 
-    def _look(self, embedded: set[str], name: str) -> _Looked:
+    def _probe(self, embedded: set[str], name: str) -> _Probe:
         path = self.folder / name
         try:
             content = sha256_cached(path)[:32]
-            return _Looked(content, None if content in embedded else reading.look(path, self.options))
+            return _Probe(content, None if content in embedded else reading.probe(path, self.options))
         except (OSError, DataError) as error:
-            return _Looked(reason=_reason(path, error))
+            return _Probe(reason=_reason(path, error))
 
-    def _read_all(self, model: AdaptedCLIP, looked: dict[str, _Looked], reasons: dict[str, str]) -> Iterator[_Tile]:
-        """The tiles to be encoded, read ahead by threads; ``reasons`` is told what cannot be read."""
+    def _read_all(self, model: AdaptedCLIP, probes: dict[str, _Probe], reasons: dict[str, str]) -> Iterator[_Tile]:
+        """The tiles to be encoded, prefetched by threads; why an image cannot be read is added to ``reasons``."""
         done: set[tuple[str, int, int]] = set()  # by a call that was killed
-        for part in self.store.parts():
-            done.update((record["content"].decode(), int(record["x"]), int(record["y"])) for record in part.tiles)
-        sources = {found.content: found.source for found in looked.values() if found.source}
+        for batch in self.store.batches():
+            done.update((record["content"].decode(), int(record["x"]), int(record["y"])) for record in batch.tiles)
+        sources = {probe.content: probe.source for probe in probes.values() if probe.source}
         jobs = []
         for content, source in sources.items():
             cut = windows(source.width, source.height, self.options.tile, self.options.overlap)
@@ -187,7 +190,7 @@ class _Work:
 
         count = sum(len(wanted) for _, _, wanted in jobs)
         with tqdm(total=count, desc="tiles", disable=not (self.progress and count), unit="tile") as bar:
-            for (content, source, wanted), future in _ahead(self.pool, read, jobs):
+            for (content, source, wanted), future in _prefetch(self.pool, read, jobs):
                 try:
                     yield from future.result()
                 except DataError as error:
@@ -195,8 +198,8 @@ class _Work:
                 bar.update(len(wanted))
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], jobs: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
-    """Each job in order with its result to be, some of them under way already; few, since results take memory."""
+def _prefetch(pool: ThreadPoolExecutor, function: Callable[[T], R], jobs: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
+    """Each job, in order, with its future; only a few jobs run ahead, since results take memory."""
     waiting: deque[tuple[T, Future[R]]] = deque()
     for job in jobs:
         waiting.append((job, pool.submit(function, job)))
@@ -205,22 +208,28 @@ def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], jobs: Iterable[
     yield from waiting
 
 
-def _order(whole: Whole | None, parts: list[Part], files: dict[str, File]) -> np.ndarray:
-    """The rows of the next whole index, counted over the last one and all parts: by path, then from top left."""
-    tiles = np.concatenate([*([whole.part.tiles] if whole else []), *(part.tiles for part in parts)])
+def _order(snapshot: Snapshot | None, batches: list[EmbeddedTiles], files: dict[str, File]) -> np.ndarray:
+    """The rows of the next snapshot, counted over the last one and all batches: by path, then from top left."""
+    # Rank each image by the first path that has its content; -1 for images that are gone.
+    tiles = np.concatenate([*([snapshot.embedded.tiles] if snapshot else []), *(batch.tiles for batch in batches)])
+    contents = dict.fromkeys(file.content for file in files.values())
+    rank_of = {content: rank for rank, content in enumerate(contents)}
     distinct, number = np.unique(tiles["content"], return_inverse=True)
-    place = {content: i for i, content in enumerate(dict.fromkeys(file.content for file in files.values()))}
-    rank = np.array([place.get(content.decode(), -1) for content in distinct])[number]
-    if whole:  # parts outlive the whole they went into where a kill came between
-        twice = np.isin(tiles["content"], np.unique(whole.part.tiles["content"]))
-        twice[: len(whole.part.tiles)] = False
-        rank[twice] = -1
+    rank = np.array([rank_of.get(content.decode(), -1) for content in distinct])[number]
+
+    # Drop batches that are in the snapshot already: a kill came before they were removed.
+    if snapshot:
+        repeated = np.isin(tiles["content"], np.unique(snapshot.embedded.tiles["content"]))
+        repeated[: len(snapshot.embedded.tiles)] = False
+        rank[repeated] = -1
+
+    # Sort what is left.
     kept = np.flatnonzero(rank >= 0)
     return kept[np.lexsort((tiles["x"][kept], tiles["y"][kept], rank[kept]))]
 
 
-def _contents(part: Part) -> set[str]:
-    return {content.decode() for content in np.unique(part.tiles["content"])}
+def _contents(batch: EmbeddedTiles) -> set[str]:
+    return {content.decode() for content in np.unique(batch.tiles["content"])}
 
 
 def _reason(path: Path, error: Exception) -> str:

@@ -1,9 +1,8 @@
-"""The model to search with: a finished run's, or one as it is; and what tells models apart."""
+"""The model to search with: a finished run's, or an unadapted CLIP; and what distinguishes models."""
 
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,8 @@ from petl_core import adapters, backbone
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import input_dtype
 from petl_core.runs import experiment
-from petl_core.runs.folder import open_run
-from petl_core.training.default_backbones import BACKBONES, find_or_pretrain
-from petl_core.validation import ConfigError
+from petl_core.runs.folder import find_run, open_run
+from petl_core.training.default_backbones import find_or_pretrain, require_weights
 
 
 def zero_shot(
@@ -28,7 +26,7 @@ def zero_shot(
     data_root: str | Path = "data",
     device: str = "auto",
 ) -> AdaptedCLIP:
-    """A CLIP as it is.
+    """A CLIP without adaptation.
 
     Args:
         name: as :func:`petl_core.backbone.load` takes it, or a default backbone, which is pre-trained if need be.
@@ -40,10 +38,7 @@ def zero_shot(
     Raises:
         ConfigError: an unknown model, tag, folder or device, or a model whose weights would be random.
     """
-    if "/" not in name and name not in BACKBONES and not pretrained:
-        raise ConfigError(
-            f"model {name!r}: its weights would be random; name pretrained weights, a tag such as 'openai' or a file"
-        )
+    require_weights(name, pretrained)
     weights = find_or_pretrain(name, runs_root, data_root, progress=True)
     frozen = backbone.load(weights, pretrained, device=experiment.find_device(device))
     return adapters.attach(frozen, "zero_shot").eval()
@@ -55,20 +50,19 @@ def of_run(
     """The model of a finished run.
 
     Args:
-        run: its name (the hash), or the path of its folder.
-        runs_root: folder of all runs, where a name is looked for.
+        run: see :func:`petl_core.runs.folder.find_run`.
+        runs_root: folder of all runs, in which a name is looked up.
         data_root: folder of the data sets.
         device: "cpu", "cuda", "cuda:1", or "auto".
 
     Raises:
-        ConfigError: no finished run.
+        ConfigError: it is not a finished run.
     """
-    folder = Path(run) if len(Path(run).parts) > 1 else Path(runs_root) / run
-    return experiment.load_model(open_run(folder), data_root, device)
+    return experiment.load_model(open_run(find_run(run, runs_root)), data_root, device)
 
 
 def fingerprint(model: AdaptedCLIP) -> str:
-    """Digest of all that decides a model's image embeddings: backbone, method, what it trained, preprocessing."""
+    """Digest of what decides a model's image embeddings: backbone, method, trained weights, preprocessing."""
     digest = hashlib.sha256()
     facts = {
         "backbone": model.backbone_fingerprint,
@@ -76,7 +70,7 @@ def fingerprint(model: AdaptedCLIP) -> str:
         "precision": str(input_dtype(model.clip)),
         "method": model.name,
         "options": dataclasses.asdict(model.options),
-        "preprocessing": re.sub(r" at 0x[0-9a-f]+", "", str(model.backbone.preprocess)),
+        "preprocessing": model.backbone.preprocessing,
     }
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for name, weight in sorted(model.trainable().items()):

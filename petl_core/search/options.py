@@ -1,4 +1,4 @@
-"""How the images of a folder are read for an index. Another choice is another index."""
+"""How the images of a folder are read for an index. Other options make another index."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ STRETCHES = ("auto", "percentile", "range")
 
 @dataclass(frozen=True)
 class IndexOptions:
-    """What is cut, and how the pixels of a raster (:mod:`petl_core.search.reading`) become 8-bit RGB.
+    """How images are cut, and how the pixels of a raster (:mod:`petl_core.search.reading`) become 8-bit RGB.
 
     Raises:
         ConfigError: a field of the wrong type or out of range.
     """
 
     tile: int = 512  # pixels; an image that is wider or higher is cut into square tiles
-    overlap: float = 0.125  # of neighbouring tiles, as a share of a tile's side, at least
+    overlap: float = 0.125  # of neighbouring tiles, as a fraction of a tile's side, at least
     bands: tuple[int, ...] = (1, 2, 3)  # red, green, blue, counted from 1; Sentinel-2 has (4, 3, 2)
     stretch: str = "auto"  # "percentile", "range", or "auto": 8-bit pixels as they are, wider ones by percentiles
     limits: tuple[float, ...] = (2.0, 98.0)  # what becomes 0 and 255: percentiles of a band, or pixel values ("range")
@@ -29,7 +29,7 @@ class IndexOptions:
         check_types(dataclasses.asdict(self), declared, "options of the index")
         numbers = [type(value) is int for value in self.bands]
         self._require(self.tile >= 16, "tile", "at least 16 pixels")
-        self._require(0 <= self.overlap <= 0.9, "overlap", "a share from 0 to 0.9")
+        self._require(0 <= self.overlap <= 0.9, "overlap", "a fraction from 0 to 0.9")
         self._require(
             len(self.bands) == 3 and all(numbers) and min(self.bands) >= 1, "bands", "three band numbers from 1"
         )

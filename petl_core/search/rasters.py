@@ -1,4 +1,4 @@
-"""Georeferenced and many-banded TIFFs through rasterio, window by window, stretched to 8-bit RGB."""
+"""Georeferenced and multi-band TIFFs through rasterio, window by window, stretched to 8-bit RGB."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from petl_core.search.reading import Source
 from petl_core.search.tiles import Window
 from petl_core.validation import ConfigError
 
-SAMPLE_SIDE = 1024  # percentiles are of the image shrunk to this
+SAMPLE_SIDE = 1024  # percentiles are those of the image shrunk to this
 LARGEST_SIDE = 2048  # a larger window is read shrunk to this
 
 
@@ -48,12 +48,12 @@ class Raster(Source):
         x, y = to_system @ (window.x + window.width / 2, window.y + window.height / 2)
         try:
             (longitude,), (latitude,) = transform(system, "EPSG:4326", [x], [y])
-        except Exception:  # a system of its own, from which no way leads to degrees
+        except Exception:  # a local system that cannot be converted to degrees
             return super().centre(window)
         return (longitude, latitude) if isfinite(longitude) and isfinite(latitude) else super().centre(window)
 
     def _as_image(self, block: np.ma.MaskedArray) -> Image.Image | None:
-        """(3, H, W) -> RGB; what holds no data is black."""
+        """(3, H, W) -> RGB; pixels without data are black."""
         if np.ma.getmaskarray(block).all():
             return None
         if self.limits is not None:
@@ -62,16 +62,16 @@ class Raster(Source):
         return Image.fromarray(np.moveaxis(block.filled(0).round().astype(np.uint8), 0, -1))
 
 
-def look(path: Path, options: IndexOptions) -> Raster:
+def probe(path: Path, options: IndexOptions) -> Raster:
     """Size, place and stretch of a raster.
 
     Raises:
         DataError: it cannot be read, holds no data, or lacks a band.
         ConfigError: rasterio is not installed.
     """
-    with _opened(path) as dataset:
+    with _open_or_raise(path) as dataset:
         if max(options.bands) > dataset.count:
-            problem = f"has {dataset.count} bands, but bands {options.bands} are asked for"
+            problem = f"has {dataset.count} bands, but bands {options.bands} were requested"
             raise broken(path, problem, "Name others as red, green and blue, or leave the file out")
         place = (dataset.crs, dataset.transform) if dataset.crs else None
         try:
@@ -83,8 +83,8 @@ def look(path: Path, options: IndexOptions) -> Raster:
         return Raster(path, dataset.width, dataset.height, options.bands, limits, place)
 
 
-def _opened(path: Path) -> Any:
-    """The dataset, or the one clear error."""
+def _open_or_raise(path: Path) -> Any:
+    """The dataset; errors are those of :func:`probe`."""
     try:
         return _open(path)
     except ImportError as error:
@@ -100,7 +100,7 @@ def _open(path: Path) -> Any:
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
 
-    # A raster without a place is no mistake. (Contexts that silence warnings are not safe among threads.)
+    # A raster without coordinates is not an error. (Contexts that silence warnings are not thread-safe.)
     warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
     return rasterio.open(path)
 
@@ -119,13 +119,13 @@ def _limits(dataset: Any, options: IndexOptions) -> np.ndarray | None:
 
 
 def _read(dataset: Any, bands: tuple[int, ...], shape: tuple[int, int], window: Any = None) -> np.ma.MaskedArray:
-    """(3, H, W) as floats where pixels are wider than 8 bits; what holds no data is masked."""
+    """(3, H, W), as floats if pixels are wider than 8 bits; pixels without data are masked."""
     block = dataset.read(bands, window=window, out_shape=(len(bands), *shape), masked=True)
     return block if block.dtype == np.uint8 else np.ma.masked_invalid(block.astype(np.float64))
 
 
 def _shape(width: int, height: int, largest: int) -> tuple[int, int]:
-    """Height and width, shrunk alike so that neither is above ``largest``."""
+    """Height and width, shrunk by one factor so that neither is above ``largest``."""
     scale = min(1.0, largest / max(width, height))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -1,7 +1,7 @@
 """Image files as windows of 8-bit RGB: most through Pillow, rasters through rasterio.
 
-A raster is a TIFF that is georeferenced, has more than 8 bits a pixel, a number of bands that Pillow does not know, or
-more pixels than it should decode at once.
+A raster is a TIFF that is georeferenced, or has more than 8 bits per pixel, a number of bands that Pillow does not
+support, or more pixels than it should decode at once.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,14 +24,14 @@ BANDS_OF_PILLOW = (1, 3, 4)
 
 @dataclass(frozen=True)
 class Source:
-    """An image file that was looked at, but not read."""
+    """An image file of which the header has been read, but no pixel."""
 
     path: Path
     width: int
     height: int
 
     def read(self, windows: Iterable[Window]) -> Iterator[Image.Image | None]:
-        """Each window as an RGB image; None where no pixel of it holds data.
+        """Each window as an RGB image; None if none of its pixels holds data.
 
         Raises:
             DataError: the file cannot be read.
@@ -39,7 +39,7 @@ class Source:
         raise NotImplementedError
 
     def centre(self, window: Window) -> tuple[float, float]:
-        """Longitude and latitude of a window's centre in degrees; NaN where they are not known."""
+        """Longitude and latitude of a window's centre in degrees; NaN if they are not known."""
         return float("nan"), float("nan")
 
 
@@ -53,8 +53,8 @@ class Picture(Source):
             yield image.crop((x, y, x + width, y + height))
 
 
-def look(path: Path, options: IndexOptions) -> Source:
-    """Look at an image file without reading all of it.
+def probe(path: Path, options: IndexOptions) -> Source:
+    """Read what an image file says about itself, without its pixels.
 
     Raises:
         DataError: it cannot be read, or lacks a band.
@@ -63,7 +63,7 @@ def look(path: Path, options: IndexOptions) -> Source:
     if is_raster(path):
         from petl_core.search import rasters  # only where there are any
 
-        return rasters.look(path, options)
+        return rasters.probe(path, options)
     try:
         with Image.open(path) as image:
             return Picture(path, *image.size)
@@ -90,7 +90,7 @@ def is_raster(path: Path) -> bool:
                 or tags.get(BANDS, 1) not in BANDS_OF_PILLOW
                 or size > MAX_PIXELS
             )
-    except Exception:  # no TIFF, or a broken one, which Pillow then reports
+    except Exception:  # not a TIFF, or a broken one, which Pillow then reports
         return False
 
 
@@ -101,7 +101,7 @@ def read_whole(path: Path, options: IndexOptions, window: Window | None = None) 
         DataError: it cannot be read, or holds no data there.
         ConfigError: it is a raster, and rasterio is not installed.
     """
-    source = look(path, options)
+    source = probe(path, options)
     (image,) = source.read([window or Window(0, 0, source.width, source.height)])
     if image is None:
         raise broken(path, "holds no data", "Choose another image")

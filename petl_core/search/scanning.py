@@ -1,4 +1,4 @@
-"""Which image files a folder holds, and what tells a changed file from an unchanged one."""
+"""Which image files a folder holds, and how a changed file is told from an unchanged one."""
 
 import os
 from pathlib import Path
@@ -16,13 +16,13 @@ class Stamp(NamedTuple):
 
 
 def scan(folder: Path) -> dict[str, Stamp]:
-    """The image files below a folder, by their path in it, in order; hidden files and folders are left out.
+    """The image files below a folder, by their relative path, sorted; hidden files and folders are left out.
 
     Raises:
-        ConfigError: no folder, or no image in it.
+        ConfigError: it is not a folder, or holds no image.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; name one that holds images")
+        raise ConfigError(f"{folder} is not a folder; name one that holds images")
     found = {}
     for place, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -36,7 +36,7 @@ def scan(folder: Path) -> dict[str, Stamp]:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Zeros for a link that leads nowhere, and for a file that is just gone: reading it will tell."""
+    """Zeros for a broken link, and for a file that has just been removed: reading it will report the error."""
     try:
         status = path.stat()
     except OSError:
@@ -45,4 +45,4 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _raise(error: OSError) -> None:
-    raise ConfigError(f"{error.filename}: {error.strerror}; let it be read, or name another folder") from error
+    raise ConfigError(f"{error.filename}: {error.strerror}; make it readable, or name another folder") from error

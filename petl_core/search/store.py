@@ -1,14 +1,14 @@
-"""An index on disk: batches as they are encoded, and the whole that is made of them.
+"""An index on disk: batches as they are encoded, and a snapshot made of them.
 
     about.json            what the index is of: its digest names the folder
-    parts/1.rows.npy      (B, d) float32, a batch of embeddings
-    parts/1.tiles.npy     (B,) what they are embeddings of; written last: where it stands, the part counts
-    whole-1/rows.bin      (R, d) float32, every embedding
-    whole-1/tiles.npy     (R,) what they are embeddings of
+    parts/1.rows.npy      a batch: (B, d) float32 embeddings
+    parts/1.tiles.npy     (B,) the tiles they are embeddings of; written last: once it exists, the batch counts
+    whole-1/rows.bin      a snapshot: (R, d) float32, every embedding
+    whole-1/tiles.npy     (R,) the tiles they are embeddings of
     whole-1/files.json    shape (R, d), and the stamp and content of every file
 
-A whole is written aside and renamed when complete; older ones and its parts then go. So what a kill leaves is the last
-whole index, if there was one, and the parts encoded since.
+A snapshot is written to a temporary folder and renamed when complete; older ones and its batches are then removed. So a
+killed process leaves the last snapshot, if there was one, and the batches encoded since.
 """
 
 import logging
@@ -47,17 +47,17 @@ class File(NamedTuple):
     content: str  # digest: TILE's content, as text
 
 
-class Part(NamedTuple):
-    """Embeddings, and what they are of."""
+class EmbeddedTiles(NamedTuple):
+    """Tiles and their embeddings."""
 
     tiles: np.ndarray  # (R,) TILE
     rows: np.ndarray  # (R, d) float32, memory-mapped
 
 
-class Whole(NamedTuple):
-    """An index that is complete."""
+class Snapshot(NamedTuple):
+    """A complete index."""
 
-    part: Part
+    embedded: EmbeddedTiles
     files: dict[str, File]  # by path in the folder
 
 
@@ -65,51 +65,51 @@ class Store:
     """The folder of an index.
 
     Args:
-        folder: is made if need be.
+        folder: is made if it does not exist.
         about: what the index is of, as JSON.
     """
 
     def __init__(self, folder: Path, about: dict):
         self._folder = folder
-        self._parts = folder / "parts"
-        self._parts.mkdir(parents=True, exist_ok=True)
+        self._batches = folder / "parts"
+        self._batches.mkdir(parents=True, exist_ok=True)
         if not (folder / "about.json").exists():
             write_json(folder / "about.json", about)
         for left_by_a_killed_process in folder.glob(".whole-*"):
             shutil.rmtree(left_by_a_killed_process)
 
-    def whole(self) -> Whole | None:
-        """The newest complete index; None where there is none, or a broken one."""
+    def snapshot(self) -> Snapshot | None:
+        """The newest snapshot that can be read; None if there is none."""
         for number in sorted(self._numbers(), reverse=True):
             folder = self._folder / f"whole-{number}"
             try:
-                return _read_whole(folder)
+                return _read_snapshot(folder)
             except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-                log.warning("index %s is broken (%s: %s) and made again", folder, type(error).__name__, error)
+                log.warning("index %s is broken (%s: %s) and will be made again", folder, type(error).__name__, error)
         return None
 
-    def parts(self) -> list[Part]:
-        """Batches that are not in a whole index yet, oldest first."""
-        names = sorted(self._parts.glob("*.tiles.npy"), key=_number)
-        return [Part(np.load(name), np.load(_rows_of(name), mmap_mode="r")) for name in names]
+    def batches(self) -> list[EmbeddedTiles]:
+        """Batches that are not in a snapshot yet, oldest first."""
+        names = sorted(self._batches.glob("*.tiles.npy"), key=_number)
+        return [EmbeddedTiles(np.load(name), np.load(_rows_of(name), mmap_mode="r")) for name in names]
 
-    def add_part(self, tiles: np.ndarray, rows: np.ndarray) -> None:
+    def add_batch(self, tiles: np.ndarray, rows: np.ndarray) -> None:
         """Keep a batch of embeddings.
 
         Raises:
             OSError: the disk is full.
         """
-        number = max((_number(name) for name in self._parts.glob("*.tiles.npy")), default=0) + 1
-        name = self._parts / f"{number}.tiles.npy"
+        number = max((_number(name) for name in self._batches.glob("*.tiles.npy")), default=0) + 1
+        name = self._batches / f"{number}.tiles.npy"
         write_atomically(_rows_of(name), lambda path: np.save(path, rows))
         write_atomically(name, lambda path: np.save(path, tiles))
 
-    def publish(self, parts: Sequence[Part], order: np.ndarray, files: dict[str, File]) -> Whole:
-        """Make a whole index, in the place of the last one and of all parts.
+    def publish(self, parts: Sequence[EmbeddedTiles], order: np.ndarray, files: dict[str, File]) -> Snapshot:
+        """Make a snapshot, which replaces the last one and all batches.
 
         Args:
-            parts: what there is, the last whole index included.
-            order: (R,) the rows that stay, counted over all parts, in their new order.
+            parts: the last snapshot, if there is one, and all batches.
+            order: (R,) the rows to keep, counted over all parts, in their new order.
             files: by path in the folder.
 
         Raises:
@@ -135,30 +135,30 @@ class Store:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-        # From here on the new one counts.
+        # The new one counts from here on.
         for older in self._numbers() - {number}:
             shutil.rmtree(self._folder / f"whole-{older}", ignore_errors=True)
-        shutil.rmtree(self._parts, ignore_errors=True)
-        return _read_whole(made)
+        shutil.rmtree(self._batches, ignore_errors=True)
+        return _read_snapshot(made)
 
     def _numbers(self) -> set[int]:
         return {int(path.name.removeprefix("whole-")) for path in self._folder.glob("whole-*")}
 
 
-def _read_whole(folder: Path) -> Whole:
+def _read_snapshot(folder: Path) -> Snapshot:
     about = read_json(folder / "files.json")
     tiles = np.load(folder / "tiles.npy")
     shape = tuple(about["shape"])
-    # Copy on write, since torch wants what it could write to.
+    # Copy on write, since torch requires writable memory.
     rows = np.memmap(folder / "rows.bin", np.dtype("<f4"), mode="c")
     if rows.size != shape[0] * shape[1] or tiles.dtype != TILE or len(tiles) != shape[0]:
-        raise ValueError("its rows are not as many as when it was written")
+        raise ValueError("its number of rows has changed since it was written")
     files = {path: File(Stamp(size, mtime), content) for path, (size, mtime, content) in about["files"].items()}
-    return Whole(Part(tiles, rows.reshape(shape)), files)
+    return Snapshot(EmbeddedTiles(tiles, rows.reshape(shape)), files)
 
 
 def _gather(arrays: Sequence[np.ndarray], order: np.ndarray) -> Iterator[np.ndarray]:
-    """Rows of several arrays in this order, counted over all of them, some at a time."""
+    """Rows of several arrays, counted over all of them, in this order, some at a time."""
     starts = np.cumsum([0, *(len(array) for array in arrays)])
     for begin in range(0, len(order), CHUNK):
         wanted = order[begin : begin + CHUNK]

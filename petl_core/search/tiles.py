@@ -17,7 +17,7 @@ def windows(width: int, height: int, tile: int, overlap: float) -> list[Window]:
     """Windows that cover every pixel of an image, row by row.
 
     An image that fits into a tile is one window. A larger one is cut into squares, because CLIP's preprocessing would
-    crop the longer sides of others away; their side is ``tile``, or the image's shorter one. Neighbours are evenly
+    crop away the longer side of others; their side is ``tile``, or the image's shorter one. Neighbours are evenly
     spaced and overlap by at least ``overlap``.
 
     >>> windows(100, 60, tile=50, overlap=0)
@@ -28,7 +28,7 @@ height=50), Window(x=50, y=10, width=50, height=50)]
         width: of the image, in pixels.
         height: of the image, in pixels.
         tile: the longest side of a window.
-        overlap: share of a window's side, from 0 to below 1.
+        overlap: fraction of a window's side, from 0 to below 1.
     """
     if max(width, height) <= tile:
         return [Window(0, 0, width, height)]
@@ -37,6 +37,6 @@ height=50), Window(x=50, y=10, width=50, height=50)]
 
 
 def _starts(length: int, side: int, overlap: float) -> list[int]:
-    """Where windows of a side start on an axis; the first at 0, the last ends at ``length``."""
+    """Where windows of this side start on an axis: the first at 0; the last ends at ``length``."""
     steps = math.ceil((length - side) / max(1, math.floor(side * (1 - overlap))))
     return [round(i * (length - side) / steps) for i in range(steps + 1)] if steps else [0]

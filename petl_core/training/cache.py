@@ -1,10 +1,11 @@
 """Arrays on disk, named by what they were made from: pixels decoded once, features of frozen towers computed once.
 
-    root/<hash>/rows.bin      a row a distinct item; memory-mapped
+    root/<hash>/rows.bin      one row per distinct item; memory-mapped
     root/<hash>/row_of.npy    row of each item
     root/<hash>/about.json    shape, type, checksums, and the inputs whose hash names the folder
 
-A folder is written aside and renamed when complete, and its checksums are verified when a process first opens it.
+A folder is written under another name and renamed when complete, and its checksums are verified when a process first
+opens it.
 """
 
 import hashlib
@@ -30,21 +31,21 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Rows:
-    """What a cache is to keep of some items."""
+    """What a cache stores for some items."""
 
     row_of: np.ndarray  # (items,) the row of each, distinct items numbered as they first appear
-    chunks: Iterable[np.ndarray]  # (rows, ...) each; together a row a distinct item, in order
+    chunks: Iterable[np.ndarray]  # (rows, ...) each; together one row per distinct item, in order
 
 
 def load_or_make(root: Path, inputs: dict, make: Callable[[], Rows]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows, memory-mapped, and the row of each item, from the folder that ``inputs`` name.
+    """Rows, memory-mapped, and the row of each item, from the folder named by ``inputs``.
 
-    Processes that ask for one folder at once write it once.
+    If several processes ask for a folder at the same time, one of them writes it.
 
     Args:
         root: folder of the cache.
-        inputs: all that the rows depend on, as JSON.
-        make: called where the folder is absent or broken.
+        inputs: everything that the rows depend on, as JSON.
+        make: called if the folder is absent or broken.
 
     Raises:
         OSError: naming folder, need and free space when the disk is too small.
@@ -57,7 +58,7 @@ def load_or_make(root: Path, inputs: dict, make: Callable[[], Rows]) -> tuple[np
             try:
                 return _open(folder)
             except ValueError as error:
-                log.warning("cached %s is broken (%s) and made again", folder, error)
+                log.warning("cached %s is broken (%s) and will be made again", folder, error)
         for left_by_a_killed_process in root.glob(f".{folder.name}-*"):
             shutil.rmtree(left_by_a_killed_process)
         try:
@@ -68,7 +69,7 @@ def load_or_make(root: Path, inputs: dict, make: Callable[[], Rows]) -> tuple[np
 
 
 def _open(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Raises ValueError where anything is not as it was written."""
+    """Raises ValueError if anything is not as it was written."""
     try:
         about = read_json(folder / "about.json")
         for name, digest in about["sha256"].items():
@@ -83,7 +84,7 @@ def _open(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def _write(folder: Path, inputs: dict, rows: Rows) -> None:
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        # The first chunk tells how large a row is.
+        # The first chunk gives the size of a row.
         chunks: Iterator[np.ndarray] = iter(rows.chunks)
         first = next(chunks)
         shape = (int(rows.row_of.max()) + 1, *first.shape[1:])

@@ -1,4 +1,4 @@
-"""What was trained after each epoch, kept on disk until one epoch is chosen."""
+"""The trained weights after each epoch, kept on disk until one epoch is chosen."""
 
 from pathlib import Path
 
@@ -15,16 +15,16 @@ class Candidates:
         self.folder = folder
 
     def save(self, epoch: int, model: AdaptedCLIP) -> None:
-        """Keep what the model has learned by the end of an epoch."""
+        """Save the trained weights at the end of an epoch."""
         self.folder.mkdir(exist_ok=True)
         weights = {name: weight.detach().cpu().contiguous() for name, weight in model.trainable().items()}
         write_atomically(self._path(epoch), lambda temporary: save_file(weights, temporary))
 
     def load(self, epoch: int, model: AdaptedCLIP) -> None:
-        """Bring the model back to the end of an epoch.
+        """Restore the model to the end of an epoch.
 
         Raises:
-            OSError: the epoch was not kept.
+            OSError: the epoch was not saved.
         """
         model.load_state_dict(load_file(self._path(epoch)), strict=False)
 

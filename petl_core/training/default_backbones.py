@@ -1,4 +1,4 @@
-"""The default backbones: small CLIPs, pre-trained here when first asked for by name.
+"""The default backbones: small CLIPs, pre-trained here when first used.
 
 ``embedded-tiny`` takes seconds and serves as a test; ``embedded`` makes the default study.
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 from petl_core.data.default_data import load_or_draw
 from petl_core.paths import resolve
 from petl_core.training import pretraining
+from petl_core.validation import ConfigError
 
 BACKBONES = {
     "embedded": pretraining.PretrainConfig(dataset="scenes-natural"),
@@ -18,7 +19,7 @@ BACKBONES = {
 def find_or_pretrain(
     name: str, runs_root: str | Path = "runs", data_root: str | Path = "data", progress: bool = False
 ) -> str:
-    """What :func:`petl_core.backbone.load` takes for ``name``; a default backbone is pre-trained if need be."""
+    """What :func:`petl_core.backbone.load` takes for ``name``; a default backbone is pre-trained if needed."""
     if name not in BACKBONES:
         return name
     folder = resolve(runs_root) / "backbones" / name
@@ -26,3 +27,12 @@ def find_or_pretrain(
     if not pretraining.is_done(folder, config):
         pretraining.pretrain(config, load_or_draw(config.dataset, data_root, progress), folder, progress)
     return str(folder)
+
+
+def require_weights(name: str, pretrained: str) -> None:
+    """Raise ConfigError for a backbone whose weights would be random: an open_clip model without pretrained weights."""
+    if "/" not in name and name not in BACKBONES and not pretrained:
+        raise ConfigError(
+            f"backbone {name!r}: its weights would be random; set pretrained to a tag such as 'openai', or to a "
+            "weights file"
+        )

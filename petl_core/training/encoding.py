@@ -24,17 +24,17 @@ Encoder = Callable[[], torch.Tensor]  # () -> (B, d), the same inputs at each ca
 
 @dataclass(frozen=True)
 class Inputs:
-    """What encoders read of a whole split: each distinct image as pixels or taps, each distinct caption as tokens."""
+    """The inputs of a whole split: each distinct image as pixels or taps, each distinct caption as tokens."""
 
     tokens: torch.Tensor  # (distinct captions, length) long
     row_of_image: dict[Path, int]
     row_of_caption: dict[str, int]  # by caption_key
-    pixels: np.ndarray | None = None  # (distinct images, 3, H, W) uint8; None where taps stand for them
+    pixels: np.ndarray | None = None  # (distinct images, 3, H, W) uint8; None if there are taps instead
     image_taps: np.ndarray | None = None  # (distinct images, ...) of a side method
     text_taps: np.ndarray | None = None  # (distinct captions, ...) of a side method, at the length of ``tokens``
 
     def part(self, split: Split, scene_template: str = "") -> "PreparedSplit":
-        """The split these inputs were read of, or a part of it; with a template, its labelled captions beside."""
+        """The split of these inputs, or a part of it; with a template, its captions with scene labels, too."""
         labelled = None
         if scene_template:
             labelled = self._rows_of_captions(scene_labels.labelled_captions(split, scene_template))
@@ -81,7 +81,7 @@ def tokenise(split: Split, backbone: Backbone, scene_template: str = "") -> tupl
 
 
 def captions_of(split: Split, scene_template: str = "") -> list[str]:
-    """A split's captions; with a template, its captions with scene labels behind them."""
+    """A split's captions; with a template, followed by its captions with scene labels."""
     return [*split.captions, *(scene_labels.labelled_captions(split, scene_template) if scene_template else ())]
 
 
@@ -102,7 +102,7 @@ def text_encoder(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor) -
     tokens = trim(split.inputs.tokens[rows], model.clip).to(model.device)
     if split.inputs.text_taps is not None:
         taps = _read(split.inputs.text_taps, rows)
-        if taps.dim() > 2:  # the last rows are the tokens', of which the batch is shorter than the split
+        if taps.dim() > 2:  # the last rows are the tokens', and the batch is shorter than the split
             taps = taps[:, : taps.shape[1] - (split.inputs.tokens.shape[1] - tokens.shape[1])]
         taps = taps.to(model.device)
     elif not isinstance(model.method, SideMethod):
@@ -129,7 +129,7 @@ def embed_texts(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, pr
     """(B, d) on the CPU, of the distinct captions at ``rows`` (B,), each encoded once."""
     used = rows.unique()
     lengths = caption_lengths(split.inputs.tokens[used], model.clip)
-    used = used[lengths.argsort(stable=True)]  # captions of like length share a batch, and little padding
+    used = used[lengths.argsort(stable=True)]  # captions of similar length share a batch and need little padding
     embedded = _embed(partial(text_encoder, model, split), model, used, "captions" if progress else "")
     return embedded[_places(used, rows)]
 
@@ -148,7 +148,7 @@ def prepare_captions(model: AdaptedCLIP, captions: Sequence[str]) -> PreparedSpl
 
 
 def distinct(items: Sequence) -> tuple[list[int], torch.Tensor]:
-    """Where each distinct item first stands, and for every item the number of its distinct one.
+    """Where each distinct item first appears, and for every item the number of its distinct one.
 
     >>> distinct(["a", "b", "a"])
     ([0, 1], tensor([0, 1, 0]))
@@ -173,11 +173,11 @@ def _embed(
 
 
 def _places(used: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """Where each of ``rows`` (B,) stands in ``used`` (U,), whose numbers are distinct."""
+    """The place of each of ``rows`` (B,) in ``used`` (U,), whose numbers are distinct."""
     order = used.argsort()
     return order[torch.searchsorted(used[order], rows)]
 
 
 def _read(array: np.ndarray, rows: torch.Tensor) -> torch.Tensor:
-    """Rows (B,) of an array, which may be memory-mapped, as a tensor of its own."""
+    """Rows (B,) of an array, which may be memory-mapped, as a new tensor."""
     return torch.from_numpy(np.asarray(array[rows.numpy()]))

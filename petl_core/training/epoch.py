@@ -19,15 +19,16 @@ from petl_core.training.gradient_cache import embed_in_chunks
 from petl_core.training.scenes import SceneTerm, balanced_rows
 from petl_core.training.state import TrainState
 
-# Streams of random numbers: an epoch's order needs none beside seed and epoch.
+# Scene labels have their own stream of random numbers, so that they do not change the order of batches.
 SCENE_STREAM = 1
+
 LARGEST_LOGIT_SCALE = 100  # of a learned temperature (CLIP, Radford et al. 2021, section 2.5)
 
 
 def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
     """Train the next epoch; returns the mean of each loss term over its steps.
 
-    Order and dropout depend on the seed and the epoch alone, so a resumed run repeats an uninterrupted one.
+    Order and dropout depend only on the seed and the epoch, so a resumed run repeats an uninterrupted one.
 
     Raises:
         FloatingPointError: the loss is not finite.
@@ -57,18 +58,18 @@ def train_epoch(state: TrainState, train: PreparedSplit) -> dict[str, float]:
 
 
 def epoch_batches(train: PreparedSplit, config: RunConfig, epoch: int) -> Iterator[torch.Tensor]:
-    """Rows of captions, (B,) each, in this epoch's order: every caption, or one for every image, or for one drawn."""
+    """Rows of captions, (B,) each, in this epoch's order: all, one per image, or one per image drawn by scene."""
     rng = np.random.default_rng([config.seed, epoch])
     if config.scene_balance:
         rows = balanced_rows(train, rng)
     elif config.pairs == "images":
-        rows = one_caption_an_image(train, rng)
+        rows = one_caption_per_image(train, rng)
     else:
         rows = rng.permutation(len(train.image_of))
     yield from in_batches(rows, config.batch_size)
 
 
-def one_caption_an_image(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
+def one_caption_per_image(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
     """(N,) rows of captions: a random one of each image, in random order."""
     rows = rng.permutation(len(train.image_of))
     # The first of an image's captions in random order is a random one.
@@ -77,16 +78,16 @@ def one_caption_an_image(train: PreparedSplit, rng: np.random.Generator) -> np.n
 
 
 def in_batches(rows: np.ndarray, batch_size: int) -> Iterator[torch.Tensor]:
-    """Rows (B,) at a time; a last batch of one is left out, for a single pair has no negative."""
+    """Rows (B,) at a time; a last batch of one is left out, since a single pair has no negative."""
     for start in range(0, len(rows), batch_size):
         if len(rows) - start > 1:
             yield torch.from_numpy(rows[start : start + batch_size])
 
 
 def learning_rate(config: RunConfig, epochs_done: float) -> float:
-    """The rate after so many epochs, which may be broken: constant, a cosine to zero, or PE-RSITR's steps.
+    """The rate after a number of epochs, whole or not: constant, a cosine to zero, or PE-RSITR's steps.
 
-    Its release (``utils.py``, line 212, at commit dd24050) decays to 0.7 of the rate before the 20th epoch is trained.
+    PE-RSITR's release (``utils.py``, line 212, at commit dd24050) multiplies the rate by 0.7 before the 20th epoch.
     """
     if config.schedule == "constant":
         return config.learning_rate
@@ -96,7 +97,7 @@ def learning_rate(config: RunConfig, epochs_done: float) -> float:
 
 
 def queue_weight(config: RunConfig, step: int) -> float:
-    """The weight of the queue term after so many steps of the run: zero, a ramp, then what was asked for."""
+    """The weight of the queue term after a number of steps of the run: zero, then a ramp to ``queue_weight``."""
     if step < config.queue_warmup:
         return 0.0
     ramped = (step - config.queue_warmup) / config.queue_ramp if config.queue_ramp else 1.0
@@ -119,7 +120,7 @@ def batch_loss(
         labelled = torch.from_numpy(scene_labels.draw_labelled(len(rows), config.scene_probability, scene_rng))
         read_rows = torch.where(labelled, train.labelled_of[rows], caption_rows)
 
-    # The batch, and second views of what the terms with a weight need.
+    # The batch, and the second views that the terms with a weight need.
     size = config.gradient_cache or len(rows)
     encoders = {
         "images": [image_encoder(model, train, part) for part in image_rows.split(size)],
@@ -149,9 +150,12 @@ def batch_loss(
 
 
 def _view_encoders(state: TrainState, encoders: dict[str, list[Encoder]], needed: set[str]) -> dict[str, list[Encoder]]:
-    """What encodes second views of a batch, by their names, through the same weights."""
-    viewed = {"image_views": encoders["images"], "text_views": encoders["texts"]}
-    return {name: [partial(_encode_view, state, chunk) for chunk in viewed[name]] for name in viewed if name in needed}
+    """Encoders of the second views that are needed, by name, with the same weights."""
+    views = {}
+    for name, chunks in (("image_views", encoders["images"]), ("text_views", encoders["texts"])):
+        if name in needed:
+            views[name] = [partial(_encode_view, state, chunk) for chunk in chunks]
+    return views
 
 
 def _encode_view(state: TrainState, encode: Encoder) -> torch.Tensor:
@@ -160,14 +164,14 @@ def _encode_view(state: TrainState, encode: Encoder) -> torch.Tensor:
 
 
 def _embed(state: TrainState, chunks: list[Encoder]) -> torch.Tensor:
-    """(B, d) with a graph, or with GradCache's promise of one."""
+    """(B, d) with a graph; with GradCache, one that the backward pass rebuilds."""
     if state.config.gradient_cache:
         return embed_in_chunks(chunks, state.model.device)
     return torch.cat([encode() for encode in chunks])
 
 
 def _keys(state: TrainState, batch: Pairs, encoders: dict[str, list[Encoder]]) -> Pairs:
-    """A batch by whoever encodes the queue: the model itself, or its slow copy."""
+    """A batch as it will be queued: encoded by the model itself, or by its slow copy."""
     if not state.slow_copy:
         return batch
     with state.encoding_keys():
@@ -184,7 +188,7 @@ def _contrast(model: AdaptedCLIP, config: RunConfig, to_queue: bool = False) -> 
 
 
 def temperature_of(model: AdaptedCLIP, config: RunConfig) -> float | torch.Tensor:
-    """By which cosines are divided: the configured one, or the model's own where it learns it."""
+    """What cosines are divided by: the configured temperature, or the model's own if it is learned."""
     return 1 / model.clip.logit_scale.exp() if config.learn_temperature else config.temperature
 
 

@@ -1,4 +1,4 @@
-"""Training of a run, epoch by epoch: a checkpoint and a candidate after each, the best on validation in the end."""
+"""Training of a run: a checkpoint and a candidate after each epoch, and the best on validation at the end."""
 
 import logging
 import time
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 def fit(
     state: TrainState, train: PreparedSplit, validation: PreparedSplit, folder: Path, inputs: dict[str, str]
 ) -> Candidates:
-    """Train to the last epoch, or go on from a checkpoint, and leave the model at its best epoch.
+    """Train all epochs, or continue from a checkpoint, and leave the model at its best epoch.
 
-    Without a better validation mR for ``patience`` epochs, none is trained any more.
+    Stops after ``patience`` epochs without a better validation mR.
 
     Args:
         state: as started; its history is complete afterwards.
         train, validation: disjoint parts of the training split.
         folder: of the run, for its checkpoint and its candidates.
-        inputs: digests of data, images and backbone; a checkpoint begun with others is refused.
+        inputs: digests of data, images and backbone; a checkpoint started with others is refused.
 
     Returns:
-        What was trained after each epoch.
+        The trained weights after each epoch.
     """
     config, model = state.config, state.model
     candidates = Candidates(folder / "candidates")

@@ -2,13 +2,13 @@
 
 A contrast couples all pairs of a batch, but only through their embeddings, and those are small:
 
-1. embed chunk by chunk, and keep of each the embeddings alone;
+1. embed chunk by chunk, and keep only the embeddings;
 2. take the loss of all embeddings, and its gradient at each of them;
-3. embed each chunk again, now for its graph, and go on with its gradient down to the parameters.
+3. embed each chunk again, now with a graph, and propagate its gradient to the parameters.
 
-Held for the whole batch are its embeddings and what is encoded: pixels and tokens, or a side method's taps. What comes
-out is the gradient of the whole batch, for one more forward pass. Torch's own checkpoints do the third step
-in the course of the backward pass, with the random numbers of the first, so that dropout strikes the same elements.
+In memory for the whole batch are its embeddings and its inputs: pixels and tokens, or a side method's taps. The result
+is the gradient of the whole batch, for one more forward pass. Torch's own checkpoints do the third step during the
+backward pass, with the random numbers of the first, so that dropout drops the same elements.
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ def embed_in_chunks(chunks: Sequence[Encoder], device: torch.device) -> torch.Te
 
     Args:
         chunks: each encodes a part of the batch, the same inputs at each call.
-        device: on which they draw random numbers, beside the CPU.
+        device: on which they draw random numbers, besides the CPU.
     """
-    at = torch.empty(0, device=device)  # tells the checkpoint whose random numbers to repeat
+    at = torch.empty(0, device=device)  # so that the checkpoint repeats the random numbers of this device
     return torch.cat([checkpoint(_call, encode, at, use_reentrant=False) for encode in chunks])
 
 

@@ -1,12 +1,11 @@
 """Inputs of a whole split from the cache: pixels for any method, taps for a side method, which then runs no tower.
 
-Seeds share them, as they train on parts of one split. Taps are kept in float16, which holds what is of ordinary size
-(6e-5 to 65,504) to 1 part in 2,048, eight times better than bfloat16; losses of training from taps agree with those of
-training from pixels to 1e-3.
+Seeds share them, as they train on parts of one split. Taps are stored in float16, which is exact to 1 part in 2,048
+from 6e-5 to 65,504, eight times better than bfloat16; losses of training from taps agree with those of training from
+pixels to 1e-3.
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,17 +23,17 @@ from petl_core.validation import ConfigError
 
 FORMAT = 2  # raised whenever the same inputs would be read or laid out differently
 HALF = np.dtype("<f2")
-SAMPLE = 64  # captions whose tokens tell tokenizers of one kind apart
+SAMPLE = 64  # captions whose tokens distinguish tokenizers of one class
 
 
 def cached_pixels(
     split: Split, backbone: Backbone, root: Path, progress: bool = False, scene_template: str = ""
 ) -> Inputs:
-    """All of a data set's training or test split as a backbone takes it: images decoded and resized once, captions.
+    """A whole training or test split as a backbone's inputs: images, decoded and resized once, and captions.
 
     Args:
         split: whole; parts of it are taken from the result.
-        backbone: whose preprocessing and tokenizer count.
+        backbone: gives the preprocessing and the tokenizer.
         root: folder of the cache.
         progress: show bars on stderr.
         scene_template: also tokenise each caption with its scene label.
@@ -58,7 +57,7 @@ def cached_pixels(
 def cached_tokens(
     split: Split, backbone: Backbone, root: Path, scene_template: str = ""
 ) -> tuple[torch.Tensor, dict[str, int]]:
-    """What :func:`petl_core.training.encoding.tokenise` gives, tokenised once."""
+    """The result of :func:`petl_core.training.encoding.tokenise`, computed once."""
     captions = captions_of(split, scene_template)
     tokenizer = backbone.tokenizer
     inputs = {
@@ -79,11 +78,11 @@ def cached_tokens(
 
 
 def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = False) -> Inputs:
-    """The taps that ``model``, with a side method, has of all of a data set's training or test split.
+    """The taps of a whole training or test split for ``model``, which has a side method.
 
     Args:
         split: whole; parts of it are taken from the result.
-        model: of its method only what it taps matters, not what it has learned.
+        model: only what its method taps matters, not what it has learned.
         root: folder of the cache.
         progress: show bars on stderr.
 
@@ -125,11 +124,11 @@ def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = F
 
 
 def _image_inputs(split: Split, backbone: Backbone) -> dict:
-    """What pixels depend on: names and places of images do not matter, a changed byte or transform does."""
+    """What pixels depend on: the bytes of the images and the transform, but not names and folders."""
     return {
         "format": FORMAT,
         "images": sha256_of_all(split.images),
-        "preprocessing": re.sub(r" at 0x[0-9a-f]+", "", str(backbone.preprocess)),
+        "preprocessing": backbone.preprocessing,
     }
 
 

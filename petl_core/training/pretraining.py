@@ -1,7 +1,7 @@
 """A small CLIP pre-trained from scratch, saved as an open_clip folder: the default backbone on a bare machine.
 
-Every batch is cut into the same few shards, each encoded and back-propagated on one thread, and what they give is added
-up in order: as many cores work as there are shards, and the weights are the same to the bit on any number of cores.
+Every batch is cut into the same few shards. Each is encoded and back-propagated on one thread, and the gradients are
+added up in a fixed order, so the weights are bit-identical on any number of cores.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from petl_core.adapters import AdaptedCLIP, attach
 from petl_core.data import RetrievalData
 from petl_core.files import read_json, write_atomically, write_json
 from petl_core.training.encoding import PreparedSplit, embed, prepare
-from petl_core.training.epoch import LARGEST_LOGIT_SCALE, in_batches, one_caption_an_image
+from petl_core.training.epoch import LARGEST_LOGIT_SCALE, in_batches, one_caption_per_image
 from petl_core.validation import ConfigError
 
 SHARDS = 4  # of a batch of images; its captions, which are cheaper, are one more
@@ -77,7 +77,7 @@ def is_done(folder: Path, config: PretrainConfig) -> bool:
     """Whether ``folder`` holds this backbone.
 
     Raises:
-        ConfigError: it holds one of another recipe.
+        ConfigError: it holds a backbone of another recipe.
     """
     report = Path(folder) / "pretrain.json"
     if not report.exists():
@@ -90,7 +90,7 @@ def is_done(folder: Path, config: PretrainConfig) -> bool:
 def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progress: bool = False) -> dict:
     """Train a CLIP on ``dataset`` and write it to ``folder``; returns the content of its ``pretrain.json``.
 
-    That file is written last, so where it stands the backbone is whole.
+    That file is written last: if it exists, the backbone is complete.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
         started = time.perf_counter()
         write_json(folder / "open_clip_config.json", config.model())
         model = _build(config)
-        with _one_thread_an_operation(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        with _one_thread_per_operation(), ThreadPoolExecutor(os.cpu_count()) as pool:
             trainer = _Trainer(config, model, prepare(dataset.train, model.backbone, progress), pool)
             history = trainer.train(progress)
         weights = {name: tensor.contiguous() for name, tensor in model.clip.state_dict().items()}
@@ -144,11 +144,11 @@ class _Trainer:
 
     def _batches(self, epoch: int) -> Iterator[torch.Tensor]:
         rng = np.random.default_rng([self.config.seed, epoch])
-        return in_batches(one_caption_an_image(self.train_split, rng), self.config.batch_size)
+        return in_batches(one_caption_per_image(self.train_split, rng), self.config.batch_size)
 
     def _step(self, rows: torch.Tensor, rate: float) -> float:
         """One update on the captions ``rows`` (B,) and their images; returns the loss."""
-        # Forward, shard by shard: each has a graph of its own.
+        # Forward, shard by shard: each has its own graph.
         encoders = [*self._image_encoders(rows), self._text_encoder(rows)]
         *image_shards, texts = self.pool.map(lambda encode: encode(), encoders)
 
@@ -176,7 +176,7 @@ class _Trainer:
         return loss.item()
 
     def _image_encoders(self, rows: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
-        """For each shard what encodes its images, (B / shards, d) normalised."""
+        """For each shard an encoder of its images, (B / shards, d) normalised."""
         pixels = self.train_split.inputs.pixels[self.train_split.pixels_of[self.train_split.image_of[rows]].numpy()]
 
         def encoder(shard: torch.Tensor) -> Callable[[], torch.Tensor]:
@@ -190,8 +190,8 @@ class _Trainer:
 
 
 @contextmanager
-def _one_thread_an_operation():
-    """How many threads share a sum decides its last digits, and with them every figure of the study."""
+def _one_thread_per_operation():
+    """The number of threads that share a sum changes its last digits, and with them every figure of the study."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

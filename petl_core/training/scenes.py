@@ -1,4 +1,4 @@
-"""What scene labels do in training beside joining captions: batches in balance, and a cross-entropy."""
+"""Scene labels in training, other than in captions: balanced batches, and a cross-entropy."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ from petl_core.training.encoding import Encoder, PreparedSplit, prepare_captions
 def balanced_rows(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
     """(N,) rows of captions, drawn evenly from the scenes of the N captioned images, each scene once in every round.
 
-    Images of a scene come in turn: small scenes repeat theirs, each time with a random one of its captions, and large
-    ones do not come round within an epoch. Images without a label together form one more scene.
+    Images of a scene take turns: small scenes repeat their images, each time with a random caption, and large scenes
+    do not show all of theirs in an epoch. Images without a label together form one more scene.
     """
     image_of = train.image_of.numpy()
     images = np.unique(image_of)
@@ -41,18 +41,18 @@ def balanced_rows(train: PreparedSplit, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SceneTerm:
-    """A cross-entropy of images and captions over scene classes, each of which the embedding of its prompt stands for.
+    """A cross-entropy of images and captions over scene classes, each represented by the embedding of its prompt.
 
-    Prompts are captions, too: they are encoded anew at each step, and the gradient flows through them. Of a method
-    beside the towers, the tower reads them once an epoch. Images without a label do not count, nor do their captions.
+    Prompts are captions, too: they are encoded again at each step, and the gradient flows through them. With a side
+    method, the tower reads them only once per epoch. Images without a label do not count, nor do their captions.
     """
 
     encode_prompts: Encoder  # () -> (C, d)
-    classes: torch.Tensor  # (N,) of each training image, below 0 where it has no label
+    classes: torch.Tensor  # (N,) of each training image, below 0 if it has no label
 
     @classmethod
     def of(cls, model: AdaptedCLIP, train: PreparedSplit) -> "SceneTerm":
-        """Of the classes that the training images have."""
+        """The term for the classes of the training images."""
         names = scene_labels.scene_classes(train.scenes)
         prompts = prepare_captions(model, scene_labels.class_prompts(names))
         classes = torch.from_numpy(scene_labels.class_indices(train.scenes, names)).to(model.device)

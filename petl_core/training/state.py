@@ -20,19 +20,19 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class TrainState:
-    """A run in training: what is asked, and what every step or epoch changes."""
+    """A run in training: its configuration, and what every step or epoch changes."""
 
     config: RunConfig
     model: AdaptedCLIP
     optimizer: torch.optim.Optimizer
     queue: Queue
-    slow_copy: SlowCopy | None = None  # of what the model trains, where it encodes the queue's keys
-    history: list[dict] = field(default_factory=list)  # one entry an epoch; epoch 0 is before training
+    slow_copy: SlowCopy | None = None  # of the trained weights, if it encodes the queue's keys
+    history: list[dict] = field(default_factory=list)  # one entry per epoch; epoch 0 is before training
     progress: bool = False  # show bars on stderr
 
     @classmethod
     def start(cls, config: RunConfig, model: AdaptedCLIP, width: int, progress: bool = False) -> "TrainState":
-        """Before the first step; ``width`` is d of the model's embeddings."""
+        """The state before the first step; ``width`` is d of the model's embeddings."""
         parameters = model.trainable().values()
         optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
         queue = Queue(config.queue_size, width, config.queue_directions, config.queue_hardest).to(model.device)
@@ -42,7 +42,7 @@ class TrainState:
 
     @property
     def epoch(self) -> int:
-        """The epoch to train next, from 1; 0 before the start was validated."""
+        """The epoch to train next, from 1; 0 until the untrained model is validated."""
         return len(self.history)
 
     @property
@@ -54,7 +54,7 @@ class TrainState:
 
     @contextlib.contextmanager
     def encoding_keys(self) -> Iterator[None]:
-        """Within this context the model is what encodes the queue's keys, in evaluation mode and without a graph."""
+        """Within this context the model encodes keys for the queue, in evaluation mode and without a graph."""
         training = self.model.training
         self.model.eval()
         try:
@@ -76,10 +76,10 @@ class TrainState:
         write_atomically(path, lambda temporary: _save(state, temporary))
 
     def resume(self, path: Path, inputs: dict[str, str]) -> None:
-        """Go on from a checkpoint, if there is one.
+        """Continue from a checkpoint, if there is one.
 
         Raises:
-            ConfigError: it is broken, or was begun with another configuration or other inputs.
+            ConfigError: it is broken, or was started with another configuration or other inputs.
         """
         if not path.exists():
             return
@@ -87,7 +87,7 @@ class TrainState:
         try:
             state = torch.load(path, map_location=self.model.device, weights_only=True)
             if changed := [name for name, value in identity.items() if state["identity"].get(name) != value]:
-                raise ValueError(f"it was begun with other {', '.join(changed)}")
+                raise ValueError(f"it was started with other {', '.join(changed)}")
             self.model.load_state_dict(state["weights"], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             self.queue.load_state_dict(state["queue"])
@@ -104,7 +104,7 @@ class TrainState:
 def _save(state: dict, path: Path) -> None:
     try:
         torch.save(state, path)
-    except RuntimeError as error:  # of a full disk, too
+    except RuntimeError as error:  # also of a full disk
         raise OSError(str(error)) from error
 
 

@@ -1,4 +1,4 @@
-"""A new method is its file and one line in METHODS: all else is read from the class."""
+"""A new method is its file and one line in METHODS: everything else is read from the class."""
 
 import importlib.util
 import sys

@@ -100,25 +100,25 @@ def test_options_are_filled_with_defaults():
         ("focus", {"scale": 2}),
     ],
 )
-def test_options_out_of_range_are_refused(name, options):
-    with pytest.raises(ConfigError):
+def test_options_out_of_range_are_refused_and_the_method_is_named(name, options):
+    with pytest.raises(ConfigError, match=rf"^(options of|method) {name}: "):
         attach(shaped_backbone(), name, **options)
 
 
 @pytest.mark.parametrize("name", ["full", "bitfit"])
 def test_training_a_low_precision_backbones_own_weights_is_refused(name):
-    with pytest.raises(ConfigError, match="use precision fp32"):
+    with pytest.raises(ConfigError, match=rf"^method {name}: .*needs precision fp32"):
         attach(shaped_backbone(dtype=torch.bfloat16), name)
 
 
 @pytest.mark.parametrize("name", [name for name in [*IN_BLOCKS, "lst", "focus"] if name != "coop"])
 def test_an_image_tower_of_other_blocks_is_refused(name, backbone):
     backbone.clip.visual = nn.Identity()
-    with pytest.raises(ConfigError, match="Identity"):
+    with pytest.raises(ConfigError, match=rf"^method {name}: .*Identity"):
         attach(backbone, name)
 
 
 @pytest.mark.parametrize("name", IN_TEXT_BLOCKS)
 def test_a_text_tower_without_open_clips_blocks_is_refused(name):
-    with pytest.raises(ConfigError, match="HFTextEncoder"):
+    with pytest.raises(ConfigError, match=rf"^method {name}: .*HFTextEncoder"):
         attach(hugging_face_backbone(), name)

@@ -1,4 +1,4 @@
-"""What holds for the embeddings of every method: they depend on a sample alone, and on no other model's weights."""
+"""Embeddings of every method depend on a sample alone, and not on the weights of another model."""
 
 import copy
 
@@ -74,7 +74,7 @@ def test_token_dropout_reaches_every_method(name):
 
 
 @pytest.mark.parametrize("name", ["mrs", *(name for name, method in METHODS.items() if issubclass(method, SideMethod))])
-def test_second_views_are_of_tokens_inside_the_towers_and_of_taps_beside_them(name, images, tokens):
+def test_second_views_drop_tokens_inside_the_towers_and_taps_of_side_methods(name, images, tokens):
     model = attach(tiny_backbone(), name).eval()
     plain = embed(model, images, tokens)
     first = []

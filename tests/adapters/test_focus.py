@@ -117,7 +117,7 @@ def test_text_branch_is_its_plain_loop(backbone, tokens):
     torch.testing.assert_close(model.encode_text(trim(tokens)), torch.stack(expected), rtol=1e-4, atol=1e-4)
 
 
-def test_patches_attended_below_average_stand_back_and_the_others_pass():
+def test_patches_attended_below_average_are_suppressed_and_the_others_pass():
     layer = FocusLayer(4, "focus").requires_grad_(False)
     for projection in (layer.query, layer.key):
         nn.init.eye_(projection.weight)
@@ -149,7 +149,7 @@ def test_no_gradient_reaches_the_backbone_and_all_of_the_branch_trains(backbone,
 
 
 @pytest.mark.parametrize("modality", ["visual", "text"])
-def test_only_one_tensor_a_tap_is_kept_for_the_backward_pass(backbone, images, tokens, modality):
+def test_only_one_tensor_per_tap_is_kept_for_the_backward_pass(backbone, images, tokens, modality):
     clip = backbone.clip
     model = moved_far(adapters.attach(backbone, "focus", taps=2)).train()
     tower = getattr(clip, modality)
@@ -190,6 +190,11 @@ def test_places_of_queries_and_keys():
     at, keys = query_and_keys(tokens, "first", None, 0)
     assert at.argmax(1).tolist() == [0, 0]
     assert keys.tolist() == [[False, True, True, False], [False, True, True, True]]
+
+
+def test_an_exclamation_mark_whose_token_is_that_of_padding_is_a_key():
+    _, keys = query_and_keys(torch.tensor([[8, 0, 4, 9, 0]]), "argmax", None, 0)
+    assert keys.tolist() == [[True, True, True, False, False]]
 
 
 def test_a_text_tower_that_pools_none_of_its_tokens_is_refused():

@@ -15,7 +15,7 @@ from petl_core.adapters.sites import AdaptedBlock
 
 
 def block_by_hand(block: nn.Module, x: torch.Tensor, after_attention, after_mlp, beside_attention, beside_mlp):
-    """A pre-LN block with what may stand after or beside its two halves; ``beside`` sees (normed, stream)."""
+    """A pre-LN block with functions after and parallel to its two halves; parallel ones see (normed, stream)."""
     normed = block.ln_1(x)
     attended = block.attn(normed, normed, normed, need_weights=False)[0]
     x = x + after_attention(attended) + beside_attention(normed, x)
@@ -37,7 +37,7 @@ def bottleneck_by_hand(weights, x, activation):
 
 
 def by_hand(name: str, method: nn.Module, x: torch.Tensor, block: nn.Module, modality: str) -> torch.Tensor:
-    """Layer 1 of a method with an instance a layer, written from its paper's formula."""
+    """Layer 1 of a method with one instance per layer, written from its paper's formula."""
     if name in ("adapter", "adaptformer"):
         weights = [dict(a.named_parameters()) for a in method.adapters[modality]]
     else:
@@ -96,7 +96,7 @@ def test_block_follows_the_formula(backbone, name, modality):
 
 
 @torch.no_grad()
-def test_convpass_stands_beside_attention_and_mlp(backbone):
+def test_convpass_is_parallel_to_attention_and_mlp(backbone):
     model = moved(adapters.attach(backbone, "convpass", shared=False, scale=0.5))
     block = model.clip.visual.transformer.resblocks[1]
     x = torch.randn(2, 17, 96)

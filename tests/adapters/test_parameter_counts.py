@@ -22,7 +22,7 @@ def test_the_count_on_a_method_is_what_it_trains(name):
     assert METHODS[name].parameter_count == count("ViT-B-32-quickgelu", name)
 
 
-def test_every_method_has_a_title_of_its_own():
+def test_every_method_has_its_own_title():
     titles = [method.title for method in METHODS.values()]
     assert len(set(titles)) == len(METHODS)
 
@@ -110,7 +110,7 @@ def test_counts_on_vit_l_14_are_their_arithmetic(name, expected):
     [
         ("zero_shot", 0),
         ("linear_probe", 1_050_624),
-        ("full", BACKBONE - 1),  # without logit_scale, which no count of ours holds
+        ("full", BACKBONE - 1),  # without logit_scale, which our counts leave out
         ("coop", 8_192),
         ("vpt", 460_800),
         ("vl_prompt", 468_992),

@@ -1,4 +1,4 @@
-"""Prompts: where they stand in the towers, how they start, and the room they make in a caption."""
+"""Prompts: their places in the towers, how they start, and the room they make in a caption."""
 
 import copy
 
@@ -93,6 +93,18 @@ def test_make_room():
     assert make_room(tokens, 2, 10).tolist() == [[8, 8, 8, 1, 2, 3, 9], [8, 8, 8, 4, 9, 0, 0]]
     assert make_room(tokens, 2, 6).tolist() == [[8, 8, 8, 1, 2, 9], [8, 8, 8, 4, 9, 0]]
     assert make_room(tokens, 2, 5).tolist() == [[8, 8, 8, 1, 9], [8, 8, 8, 4, 9]]
+
+
+def test_a_caption_with_the_token_that_pads_keeps_its_end():
+    """Id 0 is padding behind a caption, and an exclamation mark inside one."""
+    full = torch.tensor([[8, 4, 0, 5, 9]])
+    assert make_room(full, 2, 7).tolist() == [[8, 8, 8, 4, 0, 5, 9]]
+    assert make_room(full, 2, 6).tolist() == [[8, 8, 8, 4, 0, 9]]
+    assert make_room(full, 2, 5).tolist() == [[8, 8, 8, 4, 9]]
+    padded = torch.tensor([[8, 4, 5, 0, 6, 9, 0, 0], [8, 0, 0, 9, 0, 0, 0, 0]])
+    assert make_room(padded, 2, 8).tolist() == [[8, 8, 8, 4, 5, 0, 6, 9], [8, 8, 8, 0, 0, 9, 0, 0]]
+    assert make_room(padded, 2, 6).tolist() == [[8, 8, 8, 4, 5, 9], [8, 8, 8, 0, 0, 9]]
+    assert make_room(padded, 2, 5).tolist() == [[8, 8, 8, 4, 9], [8, 8, 8, 0, 9]]
 
 
 def test_a_long_caption_keeps_its_end():

@@ -84,10 +84,10 @@ def test_a_broken_file_is_named(tmp_path, backbone, content):
 @pytest.mark.parametrize(
     ("key", "value", "problem"),
     [
-        ("options", '{"bottleneck": 64', "options in its metadata is no JSON .*train or copy it again"),
-        ("options", "", "options in its metadata is no JSON"),
+        ("options", '{"bottleneck": 64', "options in its metadata is not JSON .*train or copy it again"),
+        ("options", "", "options in its metadata is not JSON"),
         ("options", "[64]", r"options in its metadata is \[64\], but must be dict; train or copy it again"),
-        ("train_logit_scale", "True", "train_logit_scale in its metadata is no JSON"),
+        ("train_logit_scale", "True", "train_logit_scale in its metadata is not JSON"),
         ("train_logit_scale", "1", "train_logit_scale in its metadata is 1, but must be bool"),
         ("options", '{"bottelneck": 64}', "options of mrs: unknown bottelneck; known: bottleneck"),
         ("method", "msr", "unknown method 'msr'"),

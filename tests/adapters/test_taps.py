@@ -1,4 +1,4 @@
-"""Methods beside frozen towers: which they are, and the taps they read."""
+"""Side methods: which they are, and the taps they read."""
 
 import pytest
 import torch

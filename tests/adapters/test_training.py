@@ -1,4 +1,4 @@
-"""Training reaches all that a method trains, and nothing else, in float32 beside a backbone of any precision."""
+"""Training reaches all that a method trains, and nothing else, in float32 with a backbone of any precision."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def check_training(model):
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             assert parameter.grad is None and torch.equal(parameter, before[name]), name
-        elif name != "clip.logit_scale":  # the loss of a step has a temperature of its own
+        elif name != "clip.logit_scale":  # the loss of a step has its own temperature
             assert parameter.dtype == parameter.grad.dtype == torch.float32, name
             assert parameter.grad.isfinite().all() and parameter.grad.any(), name
 
@@ -46,7 +46,7 @@ def test_gradient_reaches_all_that_is_trained_and_nothing_else(name, options, sh
 
 
 @each_layout(BF16)
-def test_a_bfloat16_backbone_is_trained_beside_in_float32(name, options):
+def test_methods_on_a_bfloat16_backbone_are_trained_in_float32(name, options):
     model = attach(shaped_backbone(dtype=torch.bfloat16), name, **options)
     assert model.trainable_count() == sum(p.numel() for p in model.method.parameters())
     check_training(model)
@@ -73,7 +73,7 @@ def test_a_bfloat16_backbone_gives_nearly_the_same_embeddings(name):
 
 
 @pytest.mark.parametrize("name", ["zero_shot", "linear_probe", "clip_adapter", "vpt", "focus"])
-def test_methods_that_leave_the_blocks_of_captions_alone_work_beside_a_hugging_face_tower(name):
+def test_methods_that_leave_the_text_blocks_alone_work_with_a_hugging_face_tower(name):
     model = attach(hugging_face_backbone(), name).train()
     images, tokens = images_for(model.backbone), trim(captions(5, 12, 9, 7, 30, 3))
     assert not model.clip.training, "dropout of the frozen encoder would be on"

@@ -23,8 +23,8 @@ def test_counts(small):
         "captions": (3, 7),
         "blank captions dropped": (2, 0),
         "images without caption": (1, 0),
-        "captions an image, fewest": (0, 2),
-        "captions an image, most": (2, 3),
+        "captions per image, fewest": (0, 2),
+        "captions per image, most": (2, 3),
         "distinct captions": (3, 4),
         "duplicate captions": (0, 3),
         "captions also in the other split": (1, 4),
@@ -34,9 +34,9 @@ def test_counts(small):
         "image names also in the other split": (0, 0),
         "images also in the other split": (1, 1),
         "duplicate images": (1, 0),
-        "tokens a caption, median": (2.0, 2.0),
-        "tokens a caption, most": (2, 8),
-        # "a pond" stands four times on three test images, twice on one of them: 2 of its 4 copies can find theirs
+        "tokens per caption, median": (2.0, 2.0),
+        "tokens per caption, most": (2, 8),
+        # "a pond" occurs four times on three test images, twice on one of them: 2 of its 4 copies can find theirs
         "ceiling of text-to-image R@1, %": (100.0, 71.4),
         "ceiling of text-to-image R@5, %": (100.0, 100.0),
         "ceiling of text-to-image R@10, %": (100.0, 100.0),
@@ -57,7 +57,7 @@ def test_ceiling_at_k_is_k_over_the_images(tmp_path):
 
 def test_what_was_not_measured_is_not_reported(small):
     rows = audit(small, check_images=False).summary.index
-    assert "tokens a caption, most" not in rows
+    assert "tokens per caption, most" not in rows
     assert "images also in the other split" not in rows
 
 

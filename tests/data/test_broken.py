@@ -50,8 +50,8 @@ def test_caption_count(tmp_path, split, images, extra):
     ("C:\\secret.png", "leaves the image folder"),
     ("sec\0ret.png", "leaves the image folder"),
     ("", "the file name is empty"),
-    ("bareland_0.png", "stands twice in one split, first at .*train_filename\\.txt:1"),
-    ("./bareland_0.png", "stands twice in one split"),
+    ("bareland_0.png", "is listed twice in one split, first at .*train_filename\\.txt:1"),
+    ("./bareland_0.png", "is listed twice in one split"),
 ])  # fmt: skip
 def test_bad_file_name(tmp_path, name, problem):
     folder = write_release(tmp_path)
@@ -87,7 +87,7 @@ def test_test_names_out_of_order(tmp_path):
     fails(tmp_path, r"test_filename\.txt:5: 'pond_1\.png' breaks a run of 5 equal names")
 
 
-def test_test_names_once_an_image(tmp_path):
+def test_test_names_once_per_image(tmp_path):
     folder = write_release(tmp_path)
     edit(folder / "test_filename.txt", lambda lines: lines[::5])
     fails(tmp_path, r"test_filename\.txt:2: .*List each test image once for each of its captions")
@@ -102,7 +102,7 @@ def test_test_names_cut_short(tmp_path):
 def test_test_image_twice(tmp_path):
     folder = write_release(tmp_path)
     edit(folder / "test_filename.txt", lambda lines: [lines[0]] * 10)
-    fails(tmp_path, r"test_filename\.txt:6: 'pond_0\.png' stands twice in one split")
+    fails(tmp_path, r"test_filename\.txt:6: 'pond_0\.png' is listed twice in one split")
 
 
 def test_test_image_without_caption(tmp_path):
@@ -127,7 +127,7 @@ def test_folder_where_an_image_is_meant(tmp_path):
     folder = write_release(tmp_path)
     write_images(folder / "images", [*TRAIN, "pond_0.png"])
     (folder / "images" / "pond_1.png").mkdir()
-    with pytest.raises(DataError, match=r"test_filename\.txt:6: 1 of 2 images are missing or no files"):
+    with pytest.raises(DataError, match=r"test_filename\.txt:6: 1 of 2 images are missing or not files"):
         load("rsicd", tmp_path)
     with pytest.raises(DataError, match=r"pond_1\.png: is a folder, not an image"):
         read_image(folder / "images" / "pond_1.png")

@@ -1,4 +1,4 @@
-"""``python -m petl_core data`` as it is called from a shell."""
+"""``python -m petl_core data`` on the command line."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def test_convert_then_verify(source, tmp_path, capsys):
     assert main(["data", "convert", str(source), str(tmp_path / "mine_precomp"), "--link"]) == 0
     assert "mine_precomp: 3 / 2 images" in capsys.readouterr().err
     assert main(["data", "verify", "mine", "--data-root", str(tmp_path)]) == 0
-    assert capsys.readouterr().out.startswith("mine: whole; release layout")
+    assert capsys.readouterr().out.startswith("mine: complete; release layout")
 
 
 def test_what_is_wrong_is_exit_code_1_and_what_cannot_be_checked_2(source, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""From an original distribution into the release's layout: the same data set, whole or not at all."""
+"""From an original distribution into the release's layout: the same data set, completely or not at all."""
 
 import tempfile
 from pathlib import Path
@@ -41,7 +41,7 @@ CAPTIONS = st.lists(st.text("ab \n\u2028é", max_size=6), max_size=5)
 @settings(deadline=None, max_examples=60)
 @given(train=st.lists(CAPTIONS, min_size=1, max_size=4), test=st.lists(CAPTIONS, min_size=1, max_size=3))
 def test_any_captions_up_to_five_come_through(train, test):
-    train[0], test = [*train[0][:4], "a road"], [[*captions[:4], "a pond"] for captions in test]  # one at least
+    train[0], test = [*train[0][:4], "a road"], [[*captions[:4], "a pond"] for captions in test]  # at least one
     parts = [{f"{name}_{i}.png": part for i, part in enumerate(parts)} for name, parts in (("a", train), ("b", test))]
     with tempfile.TemporaryDirectory() as place:
         source = write_json(Path(place) / "some" / "dataset_some.json", *parts)
@@ -81,9 +81,9 @@ def test_images_in_folders_keep_them(tmp_path):
     assert made.train.images[0] == made.root / "some_images" / "tiles" / "bareland_0.png"
 
 
-def test_what_is_there_is_not_touched(original, tmp_path):
+def test_an_existing_folder_is_not_touched(original, tmp_path):
     target(tmp_path).mkdir(parents=True)
-    with pytest.raises(ConfigError, match="rsicd_precomp is there already"):
+    with pytest.raises(ConfigError, match="rsicd_precomp exists already"):
         convert(original, target(tmp_path))
     with pytest.raises(ConfigError, match=r"data must be called NAME_precomp, as in .*rsicd_precomp"):
         convert(original, tmp_path / "data")
@@ -99,7 +99,7 @@ def test_more_captions_than_the_layout_holds_are_refused(tmp_path):
 
 def test_missing_images_are_named_before_anything_is_written(original, tmp_path):
     (original / "RSICD_images" / "pond_1.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 2 images are missing or no files, first pond_1.png"):
+    with pytest.raises(DataError, match=r"1 of 2 images are missing or not files, first pond_1.png"):
         convert(original, target(tmp_path))
     with pytest.raises(DataError, match=r"lacks 1 of 5 images, first pond_1.png"):
         convert(original, target(tmp_path), images=original / "RSICD_images")

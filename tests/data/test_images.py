@@ -1,4 +1,4 @@
-"""Image files: every 8-bit one is read as RGB, all else is refused by name."""
+"""Image files: every 8-bit one is read as RGB, everything else is refused by name."""
 
 import pickle
 

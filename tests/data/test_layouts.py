@@ -129,14 +129,34 @@ def test_caption_key_ignores_case_and_spacing_only():
         ("ucm", "0.tif", None),
         ("ucm", "2101.tif", None),
         ("ucm", "pond_1.tif", None),
-        ("scenes-tiny", "parkinglot_3.png", "parking lot"),
-        ("scenes-tiny", "parking_lot_3.png", "parking lot"),
+        ("rsitmd", "parking_lot_3.tif", "parking lot"),
         ("holiday", "pond_1.jpg", None),
     ],
 )
 def test_scene_label_of_a_file_name(tmp_path, name, image, scene):
     write_release(tmp_path, name, train={image: ["a"] * 5})
     assert load(name, tmp_path, check_images=False).train.scenes == (scene,)
+
+
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [
+        ("ucm_mine", "7.jpg"),
+        ("ucm2", "7.jpg"),
+        ("rsicd_mine", "pond_1.jpg"),
+        ("rsitmd-v2", "pond_1.tif"),
+        ("scenes-mine", "pond_1.png"),
+    ],
+)
+def test_a_users_data_set_whose_name_starts_like_a_known_one_gets_no_guessed_scene(tmp_path, name, image):
+    write_release(tmp_path, name, train={image: ["a"] * 5})
+    assert load(name, tmp_path, check_images=False).train.scenes == (None,)
+
+
+@pytest.mark.parametrize("place", ["ucm_precomp", "UCM_captions", "ucm"])
+def test_a_known_data_set_gets_its_scenes_however_its_folder_is_called(tmp_path, place):
+    write_json(tmp_path / place / "dataset.json", train={"7.tif": ["a"]})
+    assert load(tmp_path / place, check_images=False).train.scenes == ("agricultural",)
 
 
 def test_scene_table_overrides_and_extends(tmp_path):

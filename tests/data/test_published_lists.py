@@ -25,7 +25,7 @@ def test_published_lists(real_data, name, train, test, blank, classes, unlabelle
 
 
 def test_real_captions_speak_of_the_scene_labels(real_data):
-    """UCM's rule rests on the order of its classes: the labels must fit what the captions say."""
+    """UCM's rule depends on the order of its classes: the labels must match the captions."""
     train = load("ucm", real_data / "captions", check_images=False).train
     words = {
         "forest": "forest",
@@ -35,10 +35,10 @@ def test_real_captions_speak_of_the_scene_labels(real_data):
         "airplane": "plane",
     }
     for scene, word in words.items():
-        told = [
+        matches = [
             word in c.lower() for c, i in zip(train.captions, train.image_of, strict=True) if train.scenes[i] == scene
         ]
-        assert np.mean(told) > 0.5, scene
+        assert np.mean(matches) > 0.5, scene
 
 
 def test_real_images(real_data):

@@ -1,4 +1,4 @@
-"""A data set on disk is whole, or what is missing is told in one line."""
+"""A data set on disk is complete, or one line says what is missing."""
 
 import pytest
 from data_on_disk import TEST, TRAIN, write_images, write_json, write_release
@@ -25,16 +25,16 @@ def known(folder, monkeypatch) -> KnownSet:
     return known
 
 
-def test_a_whole_set_is_one_line(folder, known):
+def test_a_complete_set_is_one_line(folder, known):
     verdict = verify(folder)
     assert verdict.problems == []
     assert verdict.line == (
-        f"rsicd: whole; release layout in {folder}; 15 / 10 captions; 3 / 2 images, as in the catalogue; "
+        f"rsicd: complete; release layout in {folder}; 15 / 10 captions; 3 / 2 images, as in the catalogue; "
         "lists as in the PE-RSITR repository; 0 test images also in train"
     )
 
 
-def test_missing_and_broken_images_are_told_with_names(folder, known):
+def test_missing_and_broken_images_are_named(folder, known):
     (folder / "rsicd_images" / "bareland_1.png").unlink()
     (folder / "rsicd_images" / "pond_0.png").write_bytes(b"torn")
     first, second = verify(folder).problems
@@ -48,10 +48,10 @@ def test_other_counts_than_the_published_are_wrong(folder):
     assert verify(folder).problems == ["3 / 2 images, but 9,828 / 1,093 in the catalogue"]
 
 
-def test_other_captions_than_the_released_are_told_and_not_wrong(folder, known):
+def test_other_captions_than_the_released_are_reported_and_not_wrong(folder, known):
     (folder / "test_caps.txt").write_text((folder / "test_caps.txt").read_text().replace("view", "sight"))
     verdict = verify(folder)
-    assert verdict.problems == [] and "test_caps.txt unlike in the PE-RSITR repository" in verdict.facts
+    assert verdict.problems == [] and "test_caps.txt not as in the PE-RSITR repository" in verdict.facts
 
 
 def test_an_image_in_both_splits_is_counted(folder, known):
@@ -60,11 +60,11 @@ def test_an_image_in_both_splits_is_counted(folder, known):
     assert "1 test images also in train" in verify(folder).facts
 
 
-def test_a_set_of_ones_own_in_json_is_checked_without_a_catalogue(tmp_path):
+def test_an_own_set_in_json_is_checked_without_a_catalogue(tmp_path):
     write_json(tmp_path / "mine" / "dataset_mine.json")
     write_images(tmp_path / "mine" / "images", [*TRAIN, *TEST])
     line = verify("mine", tmp_path).line
-    assert line.startswith("mine: whole; JSON layout in") and "not in the catalogue; caption lists not known" in line
+    assert line.startswith("mine: complete; JSON layout in") and "not in the catalogue; caption lists not known" in line
 
 
 def test_lists_that_do_not_fit_are_an_error(folder):

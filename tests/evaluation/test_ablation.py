@@ -1,4 +1,4 @@
-"""An ablation groups runs by its factors, compares what is alike, and tells what else varies."""
+"""An ablation groups runs by its factors, compares groups that share some of them, and says what else varies."""
 
 import pandas as pd
 import pytest
@@ -10,7 +10,7 @@ from petl_core.runs.folder import Failure
 
 QUEUE = ["queue_size", "queue_warmup"]
 FULL = "HMMC"
-ON = "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
+ON = "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few drawn ground-level scenes."
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_groups_are_known_by_their_factors_and_hold_their_seeds(queue):
     assert [[run.config.seed for run in group.runs] for group in queue.groups] == [[2], [2, 3], [2, 3], [2, 3]]
 
 
-def test_words_stand_for_themselves_and_switches_are_named_where_they_are_on(tmp_path):
+def test_names_have_words_as_they_are_and_the_switches_that_are_on(tmp_path):
     runs = [
         fake_run(tmp_path, 0.5, w_image=weight, w_text=1.0, contrast=contrast, mask_false_negatives=mask)
         for weight, contrast, mask in ((1.0, "infonce", False), (0.0, "triplet", True))
@@ -113,14 +113,14 @@ def test_differences_refer_to_the_first_trained_group(queue):
         ("Zero-shot CLIP", "queue size 0"),
     ]
     assert queue.readable_differences(frame)["Seeds"].tolist() == [2, 2, 2]
-    caption = queue.differences_caption("to the first", frame)
-    assert caption.startswith("Paired mR differences (points) to the first, 95% intervals. 2 of 3 differences sig")
+    caption = queue.differences_caption("from the first", frame)
+    assert caption.startswith("Paired mR differences (points) from the first, 95% intervals. 2 of 3 differences sig")
     assert caption.endswith(f"80% power (median pair). {ON}")
-    told = queue.forest_caption("to the first")
-    assert told.startswith("Paired mR differences (points) to the first, 95% intervals;") and told.endswith(ON)
+    caption = queue.forest_caption("from the first")
+    assert caption.startswith("Paired mR differences (points) from the first, 95% intervals;") and caption.endswith(ON)
 
 
-def test_differences_within_factors_take_the_first_of_each(tmp_path):
+def test_in_each_round_the_reference_is_the_first_with_the_same_factors(tmp_path):
     runs = [fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)] + [
         fake_run(tmp_path, 0.5, w_image=weight, w_text=1.0, contrast=contrast)
         for weight in (1.0, 0.0)
@@ -138,7 +138,7 @@ def test_differences_within_factors_take_the_first_of_each(tmp_path):
     ]
 
 
-def test_a_pair_that_two_rounds_ask_for_stands_once_and_counts_once(tmp_path):
+def test_a_pair_that_two_rounds_ask_for_is_listed_and_counted_once(tmp_path):
     runs = [
         fake_run(tmp_path, 0.5, w_image=weight, contrast=contrast, seed=seed)
         for contrast, weight in (("infonce", 1.0), ("triplet", 1.0), ("infonce", 0.0))
@@ -154,7 +154,7 @@ def test_where_nothing_was_trained_there_are_no_differences(tmp_path):
     ablation = Ablation([fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)], QUEUE)
     frame = ablation.differences()
     assert frame.empty and ablation.readable_differences(frame).empty
-    assert ablation.differences_caption("to the first", frame).endswith(f"No two rows could be compared. {ON}")
+    assert ablation.differences_caption("from the first", frame).endswith(f"No two rows could be compared. {ON}")
 
 
 def test_a_learned_temperature_is_compared_with_fixed_ones_and_not_chosen_among_them(tmp_path):

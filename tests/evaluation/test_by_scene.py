@@ -16,7 +16,7 @@ def groups(tmp_path):
     return group_runs(fake_comparison(tmp_path), method_and_loss)
 
 
-def test_each_group_has_a_row_a_scene_and_images_without_label_have_none(groups):
+def test_each_group_has_a_row_per_scene_and_images_without_label_have_none(groups):
     scenes = [("port", "pond", None)[i % 3] for i in range(IMAGES)]
     frame = recalls_by_scene(groups, scenes)
     assert frame[["scene", "key"]].to_dict("records") == [

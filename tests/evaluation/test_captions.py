@@ -1,4 +1,4 @@
-"""Captions say what figures rest on, and what is missing."""
+"""Captions say what results are based on, and what is missing."""
 
 from fake_runs import fake_comparison, fake_run
 
@@ -12,17 +12,17 @@ FAILED = [
 ]
 
 
-def test_captions_name_what_the_figures_rest_on(tmp_path):
-    told = captions.conditions(fake_comparison(tmp_path))
-    assert "150 test images" in told and "seeds 2 to 4; 95% intervals over seeds and test images;" in told
-    assert told.endswith(
-        "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins."
+def test_captions_name_what_results_are_based_on(tmp_path):
+    caption = captions.conditions(fake_comparison(tmp_path))
+    assert "150 test images" in caption and "seeds 2 to 4; 95% intervals over seeds and test images;" in caption
+    assert caption.endswith(
+        "On a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few drawn ground-level scenes."
     )
 
 
 def test_data_and_backbone_are_named_in_words(tmp_path):
     run = fake_run(tmp_path, 0.5, dataset="scenes", backbone="embedded")
-    assert captions.on(run) == ("On drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins.")
+    assert captions.on(run) == ("On drawn scenes; CLIP of 7.8 M parameters pre-trained on drawn ground-level scenes.")
     run = fake_run(tmp_path, 0.5, dataset="rsicd", backbone="ViT-B-32-quickgelu", pretrained="openai")
     assert captions.on(run) == (
         "On RSICD (NOT its published split: 150 test images); ViT-B-32-quickgelu (openai weights)."
@@ -31,7 +31,7 @@ def test_data_and_backbone_are_named_in_words(tmp_path):
     assert captions.on(run) == "On RSICD; ViT-B-32-quickgelu (openai weights)."
 
 
-def test_captions_tell_of_a_backbone_that_was_trained_on_such_data(tmp_path):
+def test_captions_warn_of_a_backbone_that_was_trained_on_such_data(tmp_path):
     runs = [fake_run(tmp_path, 0.5, seed=s, backbone="ViT-B-32", pretrained="w/RemoteCLIP.pt") for s in (2, 3)]
     assert captions.conditions(runs).count("RemoteCLIP was trained on RSICD, RSITMD and UCM") == 1
     assert " was trained on" not in captions.conditions(fake_comparison(tmp_path))
@@ -44,7 +44,7 @@ def test_failed_runs_have_their_row_with_their_reason():
 
 
 def test_failed_runs_have_their_sentence():
-    told = captions.failed_sentence(FAILED)
-    assert "LoRA" in told and "never ran" in told
+    sentence = captions.failed_sentence(FAILED)
+    assert "LoRA" in sentence and "never ran" in sentence
     assert captions.failed_sentence([]) == ""
     assert captions.failed_sentence(FAILED * 3).endswith("; 1 more.")

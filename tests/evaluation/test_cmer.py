@@ -37,7 +37,7 @@ def test_every_attention_but_focus_is_a_control():
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_runs_of_the_study_with_the_same_parts_differ_in_their_seed_alone(tmp_path, section):
+def test_runs_of_the_study_with_the_same_parts_differ_only_in_their_seed(tmp_path, section):
     asked = study.read({name: value for name, value in SECTIONS[section].items() if name != "tuned"}, section)
     configs = {}
     for name in asked.reads["06_cmer"]:

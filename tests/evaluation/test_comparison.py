@@ -37,13 +37,22 @@ def test_differences_are_numbers_that_say_what_is_significant(groups):
         (zero_shot, mrs),
     ]
     assert frame["seeds"].tolist() == [3, 3, 3]
-    told, same, _ = frame.to_dict("records")
-    assert told["significant"] is True and told["equivalent"] is False
-    assert told["high"] < 0 and told["p"] < told["p_holm"] < 0.05
+    worse, same, _ = frame.to_dict("records")
+    assert worse["significant"] is True and worse["equivalent"] is False
+    assert worse["high"] < 0 and worse["p"] < worse["p_holm"] < 0.05
     assert same["difference"] == pytest.approx(0)  # the same hits, seed by seed
     assert same["low"] <= 0 <= same["high"]
     assert same["significant"] is False and same["equivalent"] is True and same["p_holm"] == 1
     assert comparison.verdicts(frame).startswith("2 of 3 differences significant (5% level, adjusted by Holm; the")
+
+
+def test_pairs_that_are_judged_elsewhere_are_left_out_whichever_way_round(groups):
+    zero_shot, full, mrs = groups
+    frame = comparison.differences(groups, [full, mrs], without=[(mrs, full)])
+    assert list(zip(frame["key"], frame["reference"], strict=True)) == [
+        (zero_shot.key, full.key),
+        (zero_shot.key, mrs.key),
+    ]
 
 
 def test_differences_are_printed_with_signs_and_words(groups):
@@ -53,17 +62,17 @@ def test_differences_are_printed_with_signs_and_words(groups):
         "Method", "Compared with", "Seeds", "mR difference", "95% interval", "p", "p (Holm)", "Significant",
         "Equivalent (±1)",
     ]  # fmt: skip
-    told, same = table.iloc[0], table.iloc[1]
-    assert [told["Significant"], told["Equivalent (±1)"]] == ["yes", "no"]
+    worse, same = table.iloc[0], table.iloc[1]
+    assert [worse["Significant"], worse["Equivalent (±1)"]] == ["yes", "no"]
     assert [same["Significant"], same["Equivalent (±1)"], same["p"], same["p (Holm)"]] == [
         "no",
         "yes",
         "1.000",
         "1.000",
     ]
-    assert told["mR difference"].startswith("−") and told["95% interval"].startswith("[−")
+    assert worse["mR difference"].startswith("−") and worse["95% interval"].startswith("[−")
     assert same["mR difference"] in ("+0.00", "−0.00")
-    assert told[["Method", "Compared with"]].tolist() == ["Zero-shot CLIP", "Full fine-tuning (InfoNCE)"]
+    assert worse[["Method", "Compared with"]].tolist() == ["Zero-shot CLIP", "Full fine-tuning (InfoNCE)"]
 
 
 def test_small_p_values_are_printed_as_such(groups):
@@ -133,7 +142,7 @@ def test_equivalence_is_read_off_the_interval_and_the_verdict(groups, monkeypatc
     assert comparison.readable_differences(frame, names)["Equivalent (±1)"].tolist() == [answer]
 
 
-def test_the_smallest_difference_that_could_be_told_is_the_median_pairs(groups):
+def test_the_sentence_on_detectable_differences_gives_the_median(groups):
     frame = comparison.differences(groups, groups[1:]).assign(detectable=[1.0, 2.04, 30.0])
     assert comparison.verdicts(frame).endswith("2.0 points would be found with 80% power (median pair).")
 

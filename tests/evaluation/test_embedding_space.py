@@ -24,7 +24,7 @@ def space(seed: int) -> Space:
 
 
 def by_hand(drawn: Space, weights) -> dict[str, float]:
-    """Every measure, pair by pair; an image of weight 2 stands twice."""
+    """Every measure, pair by pair; an image of weight 2 counts twice."""
     images = [(drawn.images[i], i) for i in np.repeat(np.arange(len(SCENES)), weights)]
     texts = [(t, i) for t, i in zip(drawn.texts, IMAGE_OF, strict=True) for _ in range(weights[i])]
     own = [(drawn.images[i] @ t, i) for t, i in texts]
@@ -34,7 +34,7 @@ def by_hand(drawn: Space, weights) -> dict[str, float]:
         "modality gap": np.linalg.norm(np.mean([v for v, _ in images], 0) - np.mean([t for t, _ in texts], 0)),
         "matched image–text": matched,
         "unmatched image–text": unmatched,
-        "matched less unmatched": matched - unmatched,
+        "matched minus unmatched": matched - unmatched,
     }
     kinds = {"unmatched image–text": (images, texts), "image–image": (images, images), "text–text": (texts, texts)}
     for kind, sides in kinds.items():
@@ -44,7 +44,7 @@ def by_hand(drawn: Space, weights) -> dict[str, float]:
             [c for c, one, other in pairs if one and other and one != other]
         )
     same_scene = of_labelled - measures["unmatched image–text, same scene"]
-    return measures | {"matched less unmatched, same scene": same_scene}
+    return measures | {"matched minus unmatched, same scene": same_scene}
 
 
 def test_measures_are_means_over_pairs():

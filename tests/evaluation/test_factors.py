@@ -30,7 +30,7 @@ def test_the_momentum_of_slow_keys_has_no_effect_on_own_ones(tmp_path):
     assert [factor_value(run, "queue_momentum") for run in runs] == [None, 0.9]
 
 
-def test_a_queue_is_told_by_what_is_not_its_default(tmp_path):
+def test_a_queue_is_described_by_what_differs_from_its_defaults(tmp_path):
     shown = {
         "own keys": {},
         "slow keys": {"queue_keys": "ema"},

@@ -14,7 +14,7 @@ from petl_core.evaluation.comparison import readable_summary, summary
 from petl_core.evaluation.focus import (
     TargetTest,
     by_layer,
-    query_hits,
+    query_hits_as_image_hits,
     readable_recalls,
     target_boxes,
     target_focus,
@@ -55,12 +55,30 @@ def test_layers_are_summed_up_over_seeds_and_images():
     assert table["Seeds above"].tolist() == ["2 of 2", "1 of 2"]
     assert table["Targets pass"].tolist() == ["more", "–"]  # two seeds that disagree tell nothing
     one_seed = by_layer(focus[focus["seed"] == 2]).set_index("Layer")
-    assert one_seed["Targets pass"].tolist() == ["more", "less"]
+    assert one_seed["Targets pass"].tolist() == ["one seed"] * 2
+
+
+def test_verdicts_on_layers_are_adjusted_for_all_of_them():
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "seed": seed,
+            "image": str(image),
+            "layer": layer,
+            "target": 0.5 + gain + rng.normal(0, 0.3),
+            "background": 0.5,
+        }
+        for layer, gain in enumerate([0.3, *[0.0] * 11], start=1)
+        for seed in (2, 3, 4)
+        for image in range(200)
+    ]
+    verdicts = by_layer(pd.DataFrame(rows))["Targets pass"]
+    assert verdicts[0] == "more" and set(verdicts[1:]) == {"–"}
 
 
 @pytest.fixture
 def drawn(tmp_path):
-    """Two red cars stand apart in a and b; they are c's row; d has one, beside red buses; e has no target."""
+    """Two red cars stand apart in a and b, and are in a row in c; d has one, next to red buses; e has no target."""
     targets = [
         *["a.png,car,red"] * 2, *["b.png,car,red"] * 2, "b.png,bus,blue", *["c.png,car,red"] * 2,
         "d.png,car,red", *["d.png,bus,red"] * 3,
@@ -78,20 +96,20 @@ def test_a_caption_is_true_of_every_image_with_as_many_targets_of_its_noun_and_c
     assert drawn.relevant.astype(int).tolist() == [[1, 1, 1, 0, 0], [0, 0, 0, 1, 0]]
 
 
-def test_query_hits_are_a_table_that_recalls_are_read_from(drawn):
+def test_recalls_of_queries_are_computed_like_those_of_images(drawn):
     scores = np.array([[0.1, 0.2, 0.9, 0.3, 0.4], [0.9, 0.8, 0.7, 0.6, 0.6]])  # ranks 1, and 4 in a tie
-    found = retrieval.metrics(query_hits(scores, drawn.relevant))
+    found = retrieval.metrics(query_hits_as_image_hits(scores, drawn.relevant))
     assert (found["t2i_r1"], found["t2i_r5"], found["t2i_r10"]) == (50.0, 100.0, 100.0)
     assert found["mr"] == pytest.approx(250 / 3)
-    assert query_hits(scores, drawn.relevant)[1, 1] == 1.0
-    chance = retrieval.metrics(query_hits(np.zeros((2, 5)), drawn.relevant))
+    assert query_hits_as_image_hits(scores, drawn.relevant)[1, 1] == 1.0
+    chance = retrieval.metrics(query_hits_as_image_hits(np.zeros((2, 5)), drawn.relevant))
     assert chance["t2i_r1"] == pytest.approx(100 * (3 / 5 + 1 / 5) / 2)
 
 
 def test_a_run_is_compared_by_its_test_with_queries(tmp_path, drawn):
     run = fake_run(tmp_path, 0.5, method="focus")
     rng = np.random.default_rng(0)
-    hits = query_hits(rng.random((2, 5)), drawn.relevant)
+    hits = query_hits_as_image_hits(rng.random((2, 5)), drawn.relevant)
     test = TargetTest(run.folder, run.config, run.metrics, hits)
     (group,) = group_runs([test], lambda test: (test.config.method,))
     table = readable_recalls(readable_summary(summary([group]), {group.key: "Focus-Adapter"}))

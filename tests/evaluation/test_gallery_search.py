@@ -58,7 +58,7 @@ def test_outcomes_say_which_model_finds_a_query(before, found):
     assert set(outcomes) < set(gallery_search.OUTCOMES)
 
 
-def test_what_hangs_on_the_order_of_ties_is_neither_fixed_nor_broken(before, found):
+def test_what_depends_on_the_order_of_ties_is_neither_fixed_nor_broken(before, found):
     at_1 = gallery_search.outcomes(before.image_ranking, found.image_ranking, 1)
     assert at_1.tolist() == ["tied", "tied", "missed by both"]
     assert gallery_search.outcomes(before.image_ranking, found.image_ranking, 2)[1] == "found by both"

@@ -1,4 +1,4 @@
-"""A run's tests with scene classes are tests of their own, and say what they assume known."""
+"""A run's tests with scene labels are separate rows, which say what they assume known."""
 
 from fake_runs import add_labelled_tests, fake_run
 
@@ -7,7 +7,7 @@ from petl_core.evaluation.grouping import group_runs
 from petl_core.evaluation.labelled_queries import class_accuracy, labelled_tests, trained_with
 
 
-def test_labelled_queries_are_rows_of_their_own(tmp_path):
+def test_labelled_queries_are_separate_rows(tmp_path):
     plain = fake_run(tmp_path, 0.3)
     trained = fake_run(tmp_path, 0.3, scene_probability=0.5)
     add_labelled_tests(plain, "gallery_oracle", "gallery_hard")
@@ -41,7 +41,7 @@ def test_a_test_of_the_untrained_backbone_is_no_second_seed_of_its_plain_one(tmp
     assert shown["Test"].tolist() == ["–", soft, "no label", soft]
 
 
-def test_uses_in_training_are_told_apart_and_seeds_are_not(tmp_path):
+def test_uses_in_training_are_distinguished_and_seeds_are_not(tmp_path):
     uses = [
         {}, {"scene_probability": 0.5}, {"scene_probability": 0.5, "scene_template": "{caption} ({scene})"},
         {"scene_weight": 0.3}, {"scene_balance": True}, {"scene_weight": 0.3, "scene_balance": True},
@@ -60,7 +60,7 @@ def test_uses_in_training_are_told_apart_and_seeds_are_not(tmp_path):
     ]
 
 
-def test_accuracies_are_told_run_by_run_and_once(tmp_path):
+def test_accuracies_have_one_row_per_run(tmp_path):
     labelled, plain = fake_run(tmp_path, 0.3), fake_run(tmp_path, 0.3, seed=3)
     add_labelled_tests(labelled, "gallery_soft")
     (row,) = class_accuracy([labelled, *labelled_tests(labelled), plain]).to_dict("records")

@@ -1,8 +1,11 @@
-"""Bold is what is best, and what stands right behind it without being significantly below."""
+"""Bold rows include the true best: they are the best, and those right behind it."""
 
 import numpy as np
+import pandas as pd
+import pytest
 from fake_runs import fake_comparison, fake_run
 
+from petl_core.evaluation import comparison
 from petl_core.evaluation.comparison import summary
 from petl_core.evaluation.grouping import group_runs
 from petl_core.evaluation.leaders import leaders
@@ -16,14 +19,14 @@ def led(runs):
     return [group.first.config.method for group in groups], frame
 
 
-def test_rows_that_are_not_told_apart_from_the_best_lead_with_it(tmp_path):
+def test_rows_that_are_not_significantly_below_the_best_lead_with_it(tmp_path):
     methods, frame = led(fake_comparison(tmp_path))
     assert methods == ["zero_shot", "full", "mrs"]
     assert frame["mR"].tolist() == [False, True, True], "full and mrs have the same hits, zero-shot has far fewer"
 
 
 def test_what_is_behind_a_row_that_is_significantly_below_does_not_lead(tmp_path):
-    """Though its seeds differ so much that it cannot be told from the best."""
+    """Although its seeds differ so much that it is not significantly below the best."""
     rates = {"full": (0.80, 0.80, 0.80), "mrs": (0.70, 0.70, 0.70), "focus": (0.10, 0.60, 0.95)}
     runs = [
         fake_run(tmp_path, rate, method=method, seed=seed)
@@ -49,3 +52,14 @@ def test_a_row_of_one_seed_leads_only_as_the_best(tmp_path):
     alike, best = fake_run(tmp_path, 0.6, method="mrs"), fake_run(tmp_path, 0.9, method="focus")
     assert led([*seeds, alike])[1]["mR"].sum() == 1
     assert led([*seeds, alike, best])[1]["mR"].tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(("p", "leads"), [(0.02, False), (0.03, True)])
+def test_the_level_is_divided_by_the_number_of_rivals(tmp_path, monkeypatch, p, leads):
+    runs = [fake_run(tmp_path, rate, contrast=contrast, seed=seed)
+            for rate, contrast in ((0.8, "infonce"), (0.7, "triplet")) for seed in (2, 3)]  # fmt: skip
+    runs += [fake_run(tmp_path, 0.6, method="focus", seed=seed) for seed in (2, 3)]
+    groups = group_runs(runs, method_and_loss)
+    rivals = pd.DataFrame({"key": [group.key for group in groups[1:]], "p": [p, 0.0]})
+    monkeypatch.setattr(comparison, "differences", lambda *_: rivals)
+    assert leaders(groups, summary(groups))["mR"].tolist() == [True, leads, False]

@@ -28,13 +28,13 @@ def test_a_run_is_described_by_method_loss_queue_and_labels(tmp_path, fields, na
     assert names.describe(fake_run(tmp_path, 0.5, **fields)) == name
 
 
-def test_a_failure_is_described_by_what_its_folder_told():
+def test_a_failure_is_described_by_what_its_folder_says():
     assert names.describe(Failure("0123", RunConfig(method="lora"), "", "LoRA")) == "LoRA (InfoNCE)"
     assert names.describe(Failure("0123", RunConfig(method="lora", epochs=0), "")) == "lora"
     assert names.describe(Failure("0123", None, "never ran")) == "0123"
 
 
-def test_short_names_keep_what_tells_runs_apart(tmp_path):
+def test_short_names_keep_what_distinguishes_runs(tmp_path):
     runs = {run.config.hash: run for run in fake_comparison(tmp_path)[:2]}
     triplet = fake_run(tmp_path, 0.5, method="full", contrast="triplet")
     assert list(names.short_names(runs).values()) == ["Zero-shot CLIP", "Full fine-tuning"]
@@ -48,10 +48,10 @@ def test_short_names_keep_what_tells_runs_apart(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({}, "a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few of their ground-level twins"),
+        ({}, "a few drawn scenes; CLIP of 7.8 M parameters pre-trained on a few drawn ground-level scenes"),
         (
             {"dataset": "scenes", "backbone": "embedded"},
-            "drawn scenes; CLIP of 7.8 M parameters pre-trained on their ground-level twins",
+            "drawn scenes; CLIP of 7.8 M parameters pre-trained on drawn ground-level scenes",
         ),
         (
             {"dataset": "rsicd", "backbone": "embedded"},
@@ -65,7 +65,7 @@ def test_short_names_keep_what_tells_runs_apart(tmp_path):
         ({"dataset": "/some/where/mine.json", "backbone": "/some/where/clip"}, "mine; clip"),
     ],
 )
-def test_a_setting_is_told_in_words(tmp_path, fields, words):
+def test_a_setting_is_put_into_words(tmp_path, fields, words):
     assert names.setting(fake_run(tmp_path, 0.5, **fields)) == words
 
 

@@ -1,4 +1,4 @@
-"""Queues and larger batches are told apart, at as many samples and at as many steps."""
+"""Queues and larger batches are distinguished, after as many samples and after as many steps."""
 
 import pytest
 from fake_runs import fake_run

@@ -1,4 +1,4 @@
-"""Numbers do not import pictures, and neither imports torch but where a model is run."""
+"""Numbers do not import plots, and neither imports torch except where a model is run."""
 
 import subprocess
 import sys
@@ -8,11 +8,11 @@ import petl_core
 
 ROOMS = Path(petl_core.__file__).parent
 NUMBERS, PLOTS = ({path.stem for path in (ROOMS / room).glob("[!_]*.py")} for room in ("evaluation", "plots"))
-RUN_A_MODEL = {"efficiency", "embedding", "kept_bytes", "queue_cost"}
+RUN_A_MODEL = {"activation_memory", "efficiency", "embedding", "queue_cost"}
 
 
 def imported_with(modules: list[str], unwanted: tuple[str, ...]) -> str:
-    """Which of the unwanted come with one of the modules, imported in this order in a process of their own."""
+    """Which of the unwanted come with one of the modules, imported in this order in a separate process."""
     code = f"""
 import importlib, sys
 for module in {modules}:

@@ -1,4 +1,4 @@
-"""Rows of the published tables among our runs, and what is said of where the two differ."""
+"""Our runs as rows of the published tables, and what is said about their differences."""
 
 import pandas as pd
 import pytest
@@ -12,7 +12,7 @@ HMMC = {"w_image": 1.0, "w_text": 1.0}
 
 @pytest.fixture
 def runs(tmp_path):
-    """Rows in no order of the tables, the MRS-Adapter in three: released, tuned with the same loss, with another."""
+    """Rows not in the order of the tables; MRS-Adapter has three: released, tuned with the same loss, with another."""
     rows = [
         {"method": "focus", "queue_size": 64, "scene_probability": 0.5},
         {"method": "focus"},
@@ -29,10 +29,10 @@ def table(runs):
     groups = paper.paper_groups(runs)
     names = paper.row_names(groups)
     matched = published.matched(comparison.summary(groups), paper.printed_names(groups), groups[0].first.config.dataset)
-    return published.beside_ours(matched, names), paper.conditions(groups[0].first, matched, names)
+    return published.readable_matched(matched, names), paper.conditions(groups[0].first, matched, names)
 
 
-def test_rows_stand_in_the_published_order_beside_what_was_printed(runs):
+def test_rows_are_in_the_published_order_next_to_what_was_printed(runs):
     shown, _ = table(runs)
     assert shown[["Method", "Published mR"]].to_numpy().tolist() == [
         ["Zero-shot CLIP", "23.89"],
@@ -52,7 +52,7 @@ def test_seeds_share_a_row(runs, tmp_path):
     assert shown["Seeds"].tolist() == [1, 2, 1, 1, 1, 1, 1]
 
 
-def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
+def test_the_released_recipe_is_distinguished_from_a_run_that_shares_its_loss(runs):
     assert [paper.is_as_released(run.config) for run in runs] == [False] * 4 + [True] + [False] * 2
     released = paper.RELEASED.replace(seed=5, epochs=30, dataset="rsicd", backbone="ViT-B-32-quickgelu")
     assert paper.is_as_released(released)
@@ -66,25 +66,28 @@ def test_the_released_recipe_is_told_from_a_run_that_shares_its_loss(runs):
 
 
 @pytest.mark.parametrize(
-    ("fields", "images", "told", "untold"),
+    ("fields", "images", "expected", "unexpected"),
     [
-        ({}, 452, "* trained with another loss", "Like for like only if"),
+        ({}, 452, "* trained with a loss other than", "Like for like only if"),
         ({"pretrained": "mine.pt"}, 452, "Like for like only if our backbone is CLIP ViT-B/32", "published for these"),
         ({"backbone": "ViT-L-14"}, 452, "Like for like only if", "published for these"),
-        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on drawn scenes: ours stand alone", "*"),
+        ({"dataset": "scenes"}, 150, "Nothing is published for these rows on drawn scenes.", "*"),
     ],
 )  # fmt: skip
-def test_what_differs_is_told(tmp_path, fields, images, told, untold):
+def test_what_differs_is_said(tmp_path, fields, images, expected, unexpected):
     run = fake_run(tmp_path, 0.5, **{**CLIP, **fields}, method="mrs")
     run.metrics["images"]["test"] = images
     shown, said = table([run])
-    assert told in said and untold not in said
+    assert expected in said and unexpected not in said
     assert shown["Method"].str.endswith("*").all() == ("*" in said)
 
 
 def test_the_answer_counts_rows_by_where_the_published_figure_lies():
     frame = pd.DataFrame({"printed_mr": [10.0, 10.0, 10.0, None], "mr_low": [9.0, 11.0, 5.0, 0.0]})
+    frame["printed"] = ["MRS-Adapter", "MRS-Adapter", "LoRA", ""]
     frame["mr_high"] = frame["mr_low"] + 2
-    told = "Of 3 published results that stand beside ours, our 95% intervals hold 1; they lie above 1 and below 1. So."
-    assert paper.answer(frame, "So.") == told
+    assert paper.answer(frame, "So.") == (
+        "Of 3 rows of ours compared with 2 published results, the published mR is within our 95% interval in 1, "
+        "below it in 1 and above it in 1. So."
+    )
     assert paper.answer(frame[3:], "So.") == "So."

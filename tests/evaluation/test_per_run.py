@@ -1,4 +1,4 @@
-"""Tables with a row a run."""
+"""Tables with one row per run."""
 
 import pytest
 from fake_runs import fake_comparison

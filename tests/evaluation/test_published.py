@@ -1,4 +1,4 @@
-"""Published figures stand as printed, say where they come from, and are marked where they are not like for like."""
+"""Published results are as printed, give their source, and are marked where they are not like for like."""
 
 import pandas as pd
 import pytest
@@ -25,7 +25,7 @@ def test_exactly_the_three_known_rows_contradict_their_own_mean_recall():
     ]  # fmt: skip
 
 
-def test_every_row_has_possible_figures_and_stands_once():
+def test_every_row_has_possible_values_and_occurs_once():
     frame = published.printed_figures()
     assert len(frame) == 96 and not frame.duplicated(["dataset", "method"]).any()
     assert frame[list(METRICS)].stack().between(0, 100).all()
@@ -34,7 +34,7 @@ def test_every_row_has_possible_figures_and_stands_once():
         assert (frame[f"{direction}_r5"] <= frame[f"{direction}_r10"]).all()
 
 
-def test_every_row_says_where_it_comes_from_or_that_nobody_knows():
+def test_every_row_gives_its_source_or_says_that_it_is_unknown():
     frame = published.printed_figures()
     assert frame["source"].notna().all()
     assert frame["url"].str.fullmatch(r"https://\S+|unknown").all()
@@ -93,12 +93,12 @@ def test_every_mark_can_be_typeset():
     assert {mark for mark, _ in published.MARKS.values()} <= SYMBOLS.keys()
 
 
-def test_published_figures_stand_beside_ours_where_both_have_the_method(tmp_path):
+def test_published_results_are_next_to_ours_where_both_have_the_method(tmp_path):
     runs = [*fake_comparison(tmp_path), fake_run(tmp_path, 0.4, method="focus")]
     groups = group_runs(runs, method_and_loss)
     summary, names = comparison.summary(groups), full_names(first_runs(groups))
     printed = {group.key: published.PRINTED_NAMES.get(group.first.config.method, "") for group in groups}
-    table = published.beside_ours(published.matched(summary, printed, "rsicd"), names).set_index("Method")
+    table = published.readable_matched(published.matched(summary, printed, "rsicd"), names).set_index("Method")
     assert table["Published mR"].to_dict() == {
         "Zero-shot CLIP": "15.04",
         "Full fine-tuning (InfoNCE)": "30.39",
@@ -106,19 +106,19 @@ def test_published_figures_stand_beside_ours_where_both_have_the_method(tmp_path
         "Focus-Adapter (InfoNCE)": "–",
     }
     ours = summary.set_index(summary["key"].map(names)).loc["MRS-Adapter (InfoNCE)"]
-    beside = table.loc["MRS-Adapter (InfoNCE)"]
-    assert beside["Our mR"] == f"{ours['mr']:.2f} [{ours['mr_low']:.2f}, {ours['mr_high']:.2f}]"
-    assert beside[["Difference", "Seeds"]].tolist() == [comparison.signed(ours["mr"] - 31.12), 3]
-    elsewhere = published.beside_ours(published.matched(summary, printed, "scenes"), names)
+    compared = table.loc["MRS-Adapter (InfoNCE)"]
+    assert compared["Our mR"] == f"{ours['mr']:.2f} [{ours['mr_low']:.2f}, {ours['mr_high']:.2f}]"
+    assert compared[["Difference", "Seeds"]].tolist() == [comparison.signed(ours["mr"] - 31.12), 3]
+    elsewhere = published.readable_matched(published.matched(summary, printed, "scenes"), names)
     assert (elsewhere[["Published mR", "Difference"]] == "–").all(axis=None)
     assert elsewhere["Our mR"].tolist() == table["Our mR"].tolist()
 
 
-def test_a_published_figure_beside_ours_keeps_its_mark():
+def test_a_published_result_next_to_ours_keeps_its_mark():
     key = ("adaptformer", ("cross",))
     summary = pd.DataFrame({"key": [key], "mr": [30.0], "mr_low": [29.0], "mr_high": [31.0], "seeds": [5]})
     marked, unmarked = (published.matched(summary, {key: "AdaptFormer"}, name) for name in ("rsitmd", "rsicd"))
-    table = published.beside_ours(marked, {key: "AdaptFormer"})
+    table = published.readable_matched(marked, {key: "AdaptFormer"})
     assert table.to_numpy().tolist() == [["AdaptFormer", "34.81 †", "30.00 [29.00, 31.00]", "−4.81", 5]]
     assert published.legend(marked) == " † contradicts its own recalls."
     assert published.legend(unmarked) == ""

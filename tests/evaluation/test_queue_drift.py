@@ -1,4 +1,4 @@
-"""Drift is told by epoch and age, and by who makes the keys."""
+"""Drift is given by epoch and age, and by who makes the keys."""
 
 import pytest
 from fake_runs import add_drift, fake_run
@@ -32,7 +32,7 @@ def test_every_epoch_modality_and_age_is_a_row(runs):
     assert without.empty and list(without) == list(frame)
 
 
-def test_keys_are_compared_in_the_largest_queue_as_it_comes_beside_one_that_is_only_watched(runs):
+def test_keys_are_compared_in_the_largest_queue_and_with_one_that_is_only_watched(runs):
     frame = drift_by_keys(runs)
     assert list(dict.fromkeys(frame["queue"])) == [(("queue_weight", 0.0),), (), (("queue_keys", "ema"),)]
     assert set(frame["key"]) == {runs[i].config.hash for i in (0, 1, 3, 4)}

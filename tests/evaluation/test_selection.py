@@ -1,4 +1,4 @@
-"""The audit tells what another choice of the epoch would have printed."""
+"""The audit shows what another choice of the epoch would have given."""
 
 from fake_runs import fake_run
 

@@ -13,7 +13,7 @@ from petl_core.evaluation.training_data import training_data_warning
         ("weights/RS5M/ViT-B-32.pt", ""),  # a folder's name says nothing of the file
     ],
 )
-def test_the_name_of_a_weights_file_tells(weights, said):
+def test_the_name_of_a_weights_file_gives_a_warning(weights, said):
     warning = training_data_warning(weights)
     assert warning.startswith(said) if said else warning == ""
 

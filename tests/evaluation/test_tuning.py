@@ -76,6 +76,17 @@ def test_the_table_names_what_was_chosen_and_what_lies_at_an_edge(grid):
     assert shown["Best epoch last"].tolist() == ["0 of 2"] * 3
 
 
+def test_a_rate_is_at_an_edge_of_those_tried_with_the_same_other_settings(tmp_path):
+    rates = {0.1: (1e-2, 3e-2), 1.0: (1e-3, 3e-3)}
+    runs = [
+        fake_run(tmp_path, 0.5, learning_rate=rate, method_options={"scale": scale}, epochs=2)
+        for scale, tried in rates.items()
+        for rate in tried
+    ]
+    runs[-1].metrics["history"][1]["validation_mr"] = 99.0
+    assert tuning.compared_settings(runs)["at_edge"][0] == ("learning_rate", "scale")
+
+
 def test_runs_take_the_settings_of_their_method_and_loss(grid, tmp_path):
     hmmc = fake_run(tmp_path, 0.5, w_image=1.0, w_text=1.0, learning_rate=5e-3, method_options={"scale": 2.0})
     hmmc.metrics["method"]["options"]["scale"] = 2.0

@@ -1,10 +1,10 @@
-"""What the tests of this room share: finished runs, and a session that has opened one of them."""
+"""What the tests of this folder share: finished runs, and a session that has opened one of them."""
 
 import pytest
 from explored_runs import write_runs
 
 from petl_core.explore.choices import find_choices
-from petl_core.explore.opened import Places
+from petl_core.explore.opened import ExploreSettings
 from petl_core.explore.session import Session
 
 
@@ -22,7 +22,7 @@ def cache() -> dict:
 @pytest.fixture
 def session(runs, cache) -> Session:
     """One that has opened nothing yet."""
-    return Session(Places(**runs, progress=False), find_choices(runs["runs_root"]), cache)
+    return Session(ExploreSettings(**runs, progress=False), find_choices(runs["runs_root"]), cache)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What one may choose from."""
+"""The models to choose from."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from petl_core.runs.folder import open_run
 from petl_core.validation import ConfigError
 
 
-def test_runs_stand_best_first_with_all_that_tells_them_apart(session):
+def test_runs_are_listed_best_first_with_all_that_distinguishes_them(session):
     scores = [choice.run.metrics["scores"]["strict"]["mr"] for choice in session.choices]
     assert scores == sorted(scores, reverse=True) and len(scores) == 3
     for choice in session.choices:
@@ -23,7 +23,7 @@ def test_runs_stand_best_first_with_all_that_tells_them_apart(session):
         assert choice.label.startswith(f"{choice.title} · scenes-mini") and choice.label.endswith(f"mR {row['mR']}")
 
 
-def test_zero_shot_is_offered_where_no_run_stands_for_it(runs, tmp_path):
+def test_zero_shot_is_offered_where_there_is_no_run_of_it(runs, tmp_path):
     for choice in find_choices(runs["runs_root"]):
         if choice.run.config.method == "focus":
             shutil.copytree(choice.run.folder, tmp_path / choice.run.folder.name)

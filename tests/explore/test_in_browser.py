@@ -155,7 +155,7 @@ def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp
     expect(search.get_by_text(f"{PER_PAGE + 1}–{2 * PER_PAGE} of {IMAGES}")).to_be_visible()
     expect(cards.nth(1)).to_have_attribute("title", names[PER_PAGE + 1])
 
-    # An empty sentence is told of, and changes nothing.
+    # An empty sentence is reported, and changes nothing.
     box.fill("")
     box.press("Enter")
     expect(search.get_by_text("the query is empty; say what to look for")).to_be_visible()
@@ -181,11 +181,11 @@ def test_a_visitor_searches_compares_and_gathers(page, opened, choice_named, tmp
     expect(picture).not_to_have_attribute("src", plain)
     look("4_image")
 
-    # Two models stand side by side, every change of rank marked.
+    # Two models are side by side, with every change of rank marked.
     go_to(page, "Two models side by side")
-    page.get_by_label("Beside it").select_option(choice_named("zero_shot").label)
-    beside = page.locator(".jp-OutputArea-output", has=page.get_by_label("Beside it"))
-    expect(beside.locator(".petl-change")).to_have_count(9)
+    page.get_by_label("Compare").select_option(choice_named("zero_shot").label)
+    comparison = page.locator(".jp-OutputArea-output", has=page.get_by_label("Compare"))
+    expect(comparison.locator(".petl-change")).to_have_count(9)
     look("5_compare")
 
     # On the map, a point shows its image, and a lasso gathers the points inside.

@@ -59,7 +59,7 @@ def test_where_nobody_can_choose_nothing_is_drawn(monkeypatch):
     assert live(lambda metric: pytest.fail("drawn"), metric=["mR"]) is None
 
 
-def test_jupyter_server_tells_a_kernel_that_somebody_is_there():
+def test_jupyter_server_lets_a_kernel_know_that_somebody_is_there():
     assert SessionManager.get_kernel_env(None, "04_benchmark.ipynb")[SESSION] == "04_benchmark.ipynb"
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from petl_core import retrieval
 from petl_core.data import DataError, default_data
-from petl_core.explore.opened import Places, Question, open_choice, place_of, rank_change, read_upload, scene_in
+from petl_core.explore.opened import ExploreSettings, Question, hit_key, open_choice, rank_change, read_upload, scene_in
 from petl_core.training import encoding
 from petl_core.validation import ConfigError
 
@@ -25,7 +25,7 @@ def test_a_sentence_finds_all_images_by_their_cosines(opened, split):
     embedded = encoding.embed_captions(opened.opened.gallery.model, ["a red boat in a harbor"])
     scores = retrieval.similarity(opened.opened.gallery.embeddings, embedded)[:, 0]
     assert np.allclose([answer.hit.score for answer in found.images], np.sort(scores)[::-1], atol=1e-6)
-    assert found.captions == [] and found.rank_of[place_of(found.images[3].hit)] == 4
+    assert found.captions == [] and found.rank_of[hit_key(found.images[3].hit)] == 4
 
 
 def test_a_test_caption_knows_its_image_and_scene(opened, split):
@@ -53,7 +53,7 @@ def test_the_scene_in_a_text_is_a_whole_word():
 def test_an_image_finds_itself_and_its_captions(opened, split):
     hit = opened.opened.hit(3)
     found = opened.opened.ask(Question(hit=hit))
-    assert place_of(found.images[0].hit) == place_of(hit) and found.images[0].kind == "own"
+    assert hit_key(found.images[0].hit) == hit_key(hit) and found.images[0].kind == "own"
     assert found.scene == hit.scene and len(found.captions) == 10
     scores = [caption.score for caption in found.captions]
     assert scores == sorted(scores, reverse=True)
@@ -104,7 +104,9 @@ def test_the_map_has_a_point_for_every_image_and_is_laid_out_once(opened, monkey
 
 def test_two_images_are_too_few_for_umap_and_have_a_map(runs, session, tmp_path):
     folder = write_folder(tmp_path / "mine", 2)
-    own = open_choice(session.choices[0], Places(str(folder), runs["data_root"], str(tmp_path), progress=False))
+    own = open_choice(
+        session.choices[0], ExploreSettings(str(folder), runs["data_root"], str(tmp_path), progress=False)
+    )
     assert own.map.points.tolist() == [[0, 0], [1, 0]] and len(own.map.hits) == 2
 
 
@@ -118,15 +120,17 @@ def test_a_large_map_is_of_some_images_at_random(opened, monkeypatch):
     assert np.array_equal(other.map.points[4], other.gallery.embeddings[row, :2])
 
 
-def test_a_folder_of_ones_own_is_searched(runs, session, tmp_path):
+def test_an_own_folder_is_searched(runs, session, tmp_path):
     folder = write_folder(tmp_path / "mine", 4)
     write_image(folder / "large.png", 9, (1100, 600))
-    own = open_choice(session.choices[0], Places(str(folder), runs["data_root"], str(tmp_path), progress=False))
+    own = open_choice(
+        session.choices[0], ExploreSettings(str(folder), runs["data_root"], str(tmp_path), progress=False)
+    )
     found = own.ask(Question(text="a river"))
     assert len(found.images) == len(own.gallery.embeddings) > 5 and own.scenes == ()
     tile = next(hit for hit in map(own.hit, range(len(own.gallery.embeddings))) if hit.window.x)
     liked = own.ask(Question(hit=tile))
-    assert place_of(liked.images[0].hit) == place_of(tile) and liked.captions == []
+    assert hit_key(liked.images[0].hit) == hit_key(tile) and liked.captions == []
     buffer = io.BytesIO()
     own.picture(Question(hit=tile)).save(buffer, "PNG")
     assert own.ask(read_upload("tile.png", buffer.getvalue())).images[0].hit.score == pytest.approx(1, abs=1e-4)

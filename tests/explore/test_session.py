@@ -1,4 +1,4 @@
-"""What views share, and how errors reach people."""
+"""What views share, and how users see errors."""
 
 from petl_core.explore.choices import ModelChoice, open_clip_choice
 from petl_core.explore.opened import Question
@@ -16,7 +16,7 @@ def test_a_model_is_opened_once_and_asked_the_last_question_again(opened, choice
     assert opened.opened is first and not opened.message
 
 
-def test_no_view_sees_a_model_beside_the_answers_of_another(opened, choice_named):
+def test_no_view_sees_a_model_with_the_answers_of_another(opened, choice_named):
     opened.ask(Question(text="a road"))
     old = opened.answers
     seen = []
@@ -40,15 +40,15 @@ def test_errors_become_a_sentence_that_a_line_shows(opened, session):
 
 
 def test_nothing_can_be_asked_before_a_model_is_open(session):
-    fresh = Session(session.places)
+    fresh = Session(session.settings)
     fresh.ask(Question(text="a road"))
     assert fresh.message == "no model is open; choose one in the table" and fresh.answers is None
 
 
 def test_an_unexpected_error_keeps_its_name_and_first_line(session):
-    with session.telling():
+    with session.reporting_errors():
         raise RuntimeError("out of memory\nand a long story")
     assert session.message == "RuntimeError: out of memory"
-    with session.telling():
+    with session.reporting_errors():
         pass
     assert session.message == ""

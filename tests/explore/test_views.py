@@ -11,7 +11,7 @@ from petl_core.explore.cards import CardGallery, card_of
 from petl_core.explore.choosing import ModelChooser
 from petl_core.explore.comparing import NOTHING, Comparison
 from petl_core.explore.mapping import HINT, NEIGHBOURS, EmbeddingMapView
-from petl_core.explore.opened import Answer, Question, place_of
+from petl_core.explore.opened import Answer, Question, hit_key
 from petl_core.explore.searching import ALL, Search
 from petl_core.explore.static import static_gallery
 from petl_core.explore.thumbnails import LARGE, data_uri, with_focus
@@ -46,7 +46,7 @@ def test_pages_show_every_answer_once(opened, answers):
     assert gallery.place.value == "5–8 of 10"
 
 
-def test_a_click_tells_the_hit_on_this_page(answers):
+def test_a_click_reports_the_hit_on_this_page(answers):
     clicked = []
     gallery = CardGallery(4, 2, clicked.append)
     gallery.show(answers.images, IndexOptions())
@@ -56,7 +56,7 @@ def test_a_click_tells_the_hit_on_this_page(answers):
     assert clicked == [answers.images[5].hit] * 2 and gallery.cards.clicked == -1
 
 
-def test_a_card_tells_all_of_an_answer(answers):
+def test_a_card_shows_all_of_an_answer(answers):
     answer = answers.images[2]._replace(kind="same scene")
     card = card_of(answer, IndexOptions(), "▲ 3")
     assert (card.rank, card.mark, card.change, card.score) == (3, "≈", "▲ 3", f"{answer.hit.score:.2f}")
@@ -84,14 +84,14 @@ def test_a_focus_map_lies_over_the_central_square():
 # Choosing.
 
 
-def test_the_first_row_is_opened_and_told(session):
+def test_the_first_row_is_opened_and_named(session):
     chooser = ModelChooser(session)
     assert session.opened.choice == session.choices[0]
     assert [row[0] for row in chooser.table.rows] == [choice.title for choice in session.choices]
-    assert "searches 10 distinct test images of scenes-mini and" in chooser.told.value
-    assert session.choices[0].title in chooser.told.value
+    assert "searches 10 distinct test images of scenes-mini and" in chooser.status.value
+    assert session.choices[0].title in chooser.status.value
     chooser.table.selected = 2
-    assert session.opened.choice == session.choices[2] and session.choices[2].title in chooser.told.value
+    assert session.opened.choice == session.choices[2] and session.choices[2].title in chooser.status.value
 
 
 def test_another_model_joins_the_table_and_is_opened(session):
@@ -134,7 +134,7 @@ def test_a_click_asks_with_the_image(opened):
     search = Search(opened, "a road")
     hit = search.gallery.shown[3].hit
     search.gallery.cards.clicked = 3
-    assert place_of(opened.answers.question.hit) == place_of(hit)
+    assert hit_key(opened.answers.question.hit) == hit_key(hit)
     assert search.gallery.cards.cards[0]["name"] == hit.path.name and search.gallery.cards.cards[0]["mark"] == "✓"
     assert search.picture.layout.display is None and search.picture.captions.value.count("<li") == 10
     assert search.picture.focus.layout.display == "none"
@@ -170,7 +170,7 @@ def test_a_filter_shows_one_scene(opened):
     assert search.scene.value == scene and {answer.hit.scene for answer in search.gallery.answers} == {scene}
 
 
-def test_an_upload_asks_and_a_broken_one_is_told(opened):
+def test_an_upload_asks_and_a_broken_one_is_reported(opened):
     search = Search(opened, "a road")
     hit = opened.opened.hit(4)
     file = {"type": "image/png", "size": 1, "last_modified": 0}
@@ -182,7 +182,7 @@ def test_an_upload_asks_and_a_broken_one_is_told(opened):
     assert search.heading.value.startswith("images like mine.png")
 
 
-def test_an_image_that_is_gone_is_told(opened, answers, tmp_path):
+def test_an_image_that_is_gone_is_reported(opened, answers, tmp_path):
     search = Search(opened)
     gone = Answer(answers.images[0].hit._replace(path=tmp_path / "gone.png"), 1, "other")
     opened.answers = type(answers)(answers.question, [gone], [], None)
@@ -193,7 +193,7 @@ def test_an_image_that_is_gone_is_told(opened, answers, tmp_path):
 # Comparing.
 
 
-def test_another_model_answers_the_same_beside(opened, choice_named):
+def test_another_model_answers_the_same_side_by_side(opened, choice_named):
     opened.ask(Question(text="a road"))
     view = Comparison(opened)
     assert view.galleries.layout.display == "none" and view.choice.value == NOTHING
@@ -203,13 +203,13 @@ def test_another_model_answers_the_same_beside(opened, choice_named):
     view.choice.value = other
     assert view.galleries.layout.display is None
     for card, answer in zip(view.right.cards.cards, view.other.answers.images, strict=False):
-        rise = opened.answers.rank_of[place_of(answer.hit)] - answer.rank
+        rise = opened.answers.rank_of[hit_key(answer.hit)] - answer.rank
         assert card["change"] == (f"▲ {rise}" if rise > 0 else f"▼ {-rise}" if rise < 0 else "=")
     assert {card["change"] for card in view.left.cards.cards} == {""}
     assert len({card["change"] for card in view.right.cards.cards}) > 1
     opened.ask(Question(text="a pond"))
     assert view.other.answers.question.text == "a pond" and "a pond" in view.title.value
-    opened.open(other)  # no model stands beside itself
+    opened.open(other)  # no model is compared with itself
     assert view.choice.value == NOTHING and view.galleries.layout.display == "none"
 
 
@@ -236,8 +236,8 @@ def view(opened, answers, monkeypatch) -> EmbeddingMapView:
 
 def test_the_best_answers_are_ringed(opened, view):
     best = opened.answers.images[:NEIGHBOURS]
-    row_of = {place_of(hit): row for row, hit in enumerate(view.map.hits)}
-    assert np.array_equal(view.lit.x, view.map.points[[row_of[place_of(answer.hit)] for answer in best], 0])
+    row_of = {hit_key(hit): row for row, hit in enumerate(view.map.hits)}
+    assert np.array_equal(view.lit.x, view.map.points[[row_of[hit_key(answer.hit)] for answer in best], 0])
     opened.ask(Question(hit=view.map.hits[7]))
     assert view.lit.x[0] == view.map.points[7, 0] and view.lit.y[0] == view.map.points[7, 1]
     assert [card["rank"] for card in view.gallery.cards.cards] == list(range(1, 10))
@@ -250,7 +250,7 @@ def test_a_lasso_gathers_images_best_first(opened, view):
     ranks = [answer.rank for answer in view.gallery.answers]
     assert ranks == sorted(ranks) and ranks[0] > 0
     view.gallery.cards.clicked = 0
-    assert place_of(opened.answers.question.hit) == place_of(opened.answers.images[0].hit)
+    assert hit_key(opened.answers.question.hit) == hit_key(opened.answers.images[0].hit)
     assert view.gathered.value.startswith("Ringed: the best for images like")
 
 

@@ -18,7 +18,7 @@ BATCH = 4
 
 
 def without_copies(split):
-    """A split in which no caption stands twice, since copies tie."""
+    """A split without duplicate captions, since copies tie."""
     _, first = np.unique(split.captions, return_index=True)
     first.sort()
     kept = Split(split.images, tuple(split.captions[j] for j in first), split.image_of[first], split.scenes)
@@ -61,7 +61,7 @@ def check(model, split):
 @pytest.mark.parametrize("method", ["lora", "mrs"])
 def test_a_finished_run(method, data_root, request):
     model = load_model(request.getfixturevalue(method), data_root, "cpu")
-    check(model, default_data.load_or_draw("scenes-mini", data_root).train)
+    check(model, default_data.load_or_draw("scenes-mini", data_root).test)
 
 
 def test_a_vit_b_32_of_random_weights(data_root):

@@ -1,4 +1,4 @@
-"""A published folder gives the run's model back, wherever it lies."""
+"""A published folder gives the run's model back, wherever it is."""
 
 import json
 import shutil
@@ -101,7 +101,7 @@ def test_another_preprocessing_is_refused(folder, tmp_path):
 def test_a_broken_configuration_is_named(folder, tmp_path, content):
     copy = rewritten(folder, tmp_path)
     (copy / "config.json").write_text(content)
-    with pytest.raises(ConfigError, match=r"config\.json is not that of an exported adapter"):
+    with pytest.raises(ConfigError, match=r"config\.json does not describe an exported adapter"):
         export.load(copy)
 
 
@@ -128,12 +128,12 @@ def test_a_repository_of_the_hub_is_fetched_without_what_is_not_needed(folder, m
 
 
 def test_a_place_with_nothing_is_named(monkeypatch, tmp_path):
-    with pytest.raises(ConfigError, match=r"is no folder, and .* no repository of the hub"):
+    with pytest.raises(ConfigError, match=r"is not a folder, and .* is not a repository's name"):
         export.load(tmp_path / "nowhere")
 
     def no_network(*_, **__):
         raise OSError("no network")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", no_network)
-    with pytest.raises(ConfigError, match=r"the hub does not give 'somebody/nothing' \(no network\)"):
+    with pytest.raises(ConfigError, match=r"'somebody/nothing' cannot be fetched from the hub \(no network\)"):
         export.load("somebody/nothing")

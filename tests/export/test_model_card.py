@@ -41,11 +41,11 @@ def test_it_names_data_backbone_method_seed_and_revision(lora, mrs):
     card = model_card(lora, "0123", carried=True)
     assert card.startswith("---\nlibrary_name: petl_core\n")
     assert f"# {describe(lora)}, on mini, for scenes-mini" in card
-    assert "fingerprint 0123; it lies beside the adapter" in card
+    assert "fingerprint 0123; it is in this folder, too" in card
     assert f"* Seed: {lora.config.seed}\n" in card
     assert lora.metrics["environment"]["revision"] in card and lora.config.hash in card
     assert '"share": 16' in model_card(mrs, "0123", carried=False)
-    assert "beside the adapter" not in model_card(mrs, "0123", carried=False)
+    assert "in this folder, too" not in model_card(mrs, "0123", carried=False)
 
 
 def test_no_place_on_disk_is_told(lora):

@@ -1,4 +1,4 @@
-"""What is wrong is found before anything is trained, and said in a line with its remedy."""
+"""Problems are found before anything is trained, and reported in one line with a remedy."""
 
 import dataclasses
 import json
@@ -44,11 +44,11 @@ def test_all_is_well(world):
     found = checks.check_all(plan_of(world, {"method": "linear_probe", "cache_features": True}, {"method": "lora"}))
     assert [check.name for check in found] == ["data", "weights", "methods", "disk", "memory", "time"]
     assert failing(found) == []
-    told = {check.name: check.found for check in found}
-    assert "12 / 6 images, 60 / 30 captions" in told["data"]
-    assert "NOT the published split of 9,828 / 1,093" in told["data"]
-    assert "no GPU" in told["memory"]
-    assert "2 of 2 runs are left" in told["time"] and "minutes" in told["time"]
+    texts = {check.name: check.found for check in found}
+    assert "12 / 6 images, 60 / 30 captions" in texts["data"]
+    assert "NOT the published split of 9,828 / 1,093" in texts["data"]
+    assert "no GPU" in texts["memory"]
+    assert "2 of 2 runs are left" in texts["time"] and "minutes" in texts["time"]
     assert not (world / "runs").exists()
 
 
@@ -61,7 +61,7 @@ def test_nothing_is_tried_where_other_machines_train_or_nothing_is_left(world, t
     assert [check.found for check in checks.check_all(done)][2:] == ["nothing is left to train"]
 
 
-def test_a_data_set_that_is_not_there_or_not_whole_is_said(world, tmp_path):
+def test_a_missing_or_incomplete_data_set_is_reported(world, tmp_path):
     (check, *others) = checks.check_all(plan_of(world, dataset="rsitmd"))
     assert not check.passed and "data/README.md" in check.found and "\n" not in check.found
     assert [other.name for other in others] == ["weights"]
@@ -81,7 +81,7 @@ def named_model(tmp_path):
     return "ViT-mini", tmp_path / "mini.pt"
 
 
-def test_a_weights_file_of_ones_own_loads(world, named_model):
+def test_an_own_weights_file_loads(world, named_model):
     name, weights = named_model
     check, frozen, _ = checks.check_weights(plan_of(world, backbone=name, pretrained=str(weights)))
     assert check.passed and "parameters" in check.found
@@ -89,7 +89,7 @@ def test_a_weights_file_of_ones_own_loads(world, named_model):
     assert backbone.fingerprint(frozen.clip) == expected
 
 
-def test_weights_that_do_not_load_are_said_with_the_remedy(world, named_model, tmp_path):
+def test_weights_that_do_not_load_are_reported_with_the_remedy(world, named_model, tmp_path):
     name, _ = named_model
     (tmp_path / "broken.pt").write_bytes(b"no weights")
     for fields in (
@@ -113,7 +113,7 @@ def test_a_method_that_cannot_adapt_the_backbone_is_named(world, tmp_path):
     assert found[-1].found.startswith("mrs: share 64 must be below") and "study.yaml" in found[-1].found
 
 
-def test_a_disk_that_is_too_small_is_said(world, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported(world, monkeypatch):
     plan = plan_of(world)
     costs_of = {checks.costs.kind_of(run).hash: COST for run in plan.left}
     # 1 GiB of caches and one of the run's weights; 8 while it is trained: 2 candidates, and 2 checkpoints of 3.
@@ -134,7 +134,7 @@ def test_caches_that_finished_runs_have_written_need_no_more_room(world, tmp_pat
     assert "(caches 0.0, weights of runs 9.0)" in checks.check_disk(plan, costs_of).found
 
 
-def test_a_gpu_that_is_too_small_is_said(world, monkeypatch):
+def test_a_gpu_that_is_too_small_is_reported(world, monkeypatch):
     cpu = plan_of(world, {"method": "full"})
     plan = Plan(cpu.runs, cpu.data_root, cpu.runs_root, gpus=1, workers=1)
     costs_of = {checks.costs.kind_of(run).hash: COST for run in plan.left}

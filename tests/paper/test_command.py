@@ -1,8 +1,9 @@
-"""One command from a folder of images to the published table beside ours; and nothing at all where a check fails."""
+"""One command from a folder of images to the published table next to ours; and nothing is trained if a check fails."""
 
 import drawn_scenes
 import pandas as pd
 import pytest
+import torch
 import yaml
 from open_clip_folders import write_folder
 
@@ -20,7 +21,7 @@ TEMPLATES = {
 
 
 @pytest.fixture
-def asked(tmp_path, monkeypatch):
+def arguments(tmp_path, monkeypatch):
     """Arguments of the command: small folders in the layouts of the real ones, and a study of a few runs."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # which the command sets, too, for runs on a CPU
     drawn_scenes.write(tmp_path / "data", "rsitmd", domain="aerial", train=16, test=6, size=32)
@@ -32,9 +33,9 @@ def asked(tmp_path, monkeypatch):
     return ["paper", "rsitmd", "--cores=2", "--gpus=0", *named]
 
 
-def test_the_command_ends_in_the_published_table_beside_ours(asked, tmp_path, capsys, monkeypatch):
+def test_the_command_ends_in_the_published_table_next_to_ours(arguments, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(graph, "SNAKEMAKE", [*graph.SNAKEMAKE, "--until", "notebook"])  # reports: test_graph.py
-    assert main(asked) == 0
+    assert main(arguments) == 0
     table = pd.read_csv(tmp_path / "figures" / "paper.csv").set_index("Method")
     assert table["Published mR"].to_dict() == {"Zero-shot CLIP": 23.89, "Linear probe (InfoNCE)": 36.25}
     printed = capsys.readouterr().out
@@ -48,21 +49,21 @@ def test_the_command_ends_in_the_published_table_beside_ours(asked, tmp_path, ca
     assert [run["learning_rate"] for run in shown] == [chosen["settings"]["learning_rate"]]
 
     # Asked again, it finds everything there.
-    assert main([*asked, "--dry-run"]) == 0
+    assert main([*arguments, "--dry-run"]) == 0
     assert "nothing is left to train" in capsys.readouterr().out
 
 
-def test_nothing_is_trained_where_a_check_fails(asked, tmp_path, capsys):
+def test_nothing_is_trained_where_a_check_fails(arguments, tmp_path, capsys):
     next((tmp_path / "data" / "rsitmd_precomp" / "rsitmd_images").iterdir()).unlink()
-    assert main(asked) == 2
+    assert main(arguments) == 2
     shown = capsys.readouterr()
     assert "FAILS" in shown.out and "images are missing" in shown.out
     assert shown.err.endswith("error: data: nothing was trained\n")
     assert not (tmp_path / "runs").exists() and not (tmp_path / "figures").exists()
 
 
-def test_a_dry_run_only_checks(asked, tmp_path, capsys):
-    assert main([*asked, "--dry-run"]) == 0
+def test_a_dry_run_only_checks(arguments, tmp_path, capsys):
+    assert main([*arguments, "--dry-run"]) == 0
     assert "4 of 4 runs are left" in capsys.readouterr().out  # by one too many: the tuned probe is not known yet
     assert not (tmp_path / "runs").exists() and not (tmp_path / "figures").exists()
 
@@ -74,7 +75,8 @@ def settings_of(*arguments: str) -> dict:
     return command.settings_of(parser.parse_args(["paper", *arguments]))
 
 
-def test_defaults_are_those_of_the_published_tables():
+def test_defaults_are_those_of_the_published_tables(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert settings_of("ucm", "--gpus", "1") == {
         "dataset": "ucm", "backbone": "ViT-B-32-quickgelu", "pretrained": "openai", "figures": "figures/paper/ucm",
         "gpus": 1, "runs_per_job": 0,
@@ -82,6 +84,15 @@ def test_defaults_are_those_of_the_published_tables():
     assert settings_of("ucm", "--backbone", "./clip")["pretrained"] == ""
     on_cluster = settings_of("ucm", "--cluster", "--executor slurm --jobs 100", "--runs-root", "elsewhere")
     assert (on_cluster["runs_per_job"], on_cluster["gpus"], on_cluster["runs_root"]) == (1, 1, "elsewhere")
+
+
+def test_a_gpu_that_is_not_visible_is_an_error_before_any_check(arguments, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert main([*arguments, "--gpus=1"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "error: --gpus 1: no CUDA device is visible here; use --gpus 0, or --cluster\n")
+    assert settings_of("ucm", "--gpus", "1", "--cluster", "--executor slurm")["gpus"] == 1
+    assert settings_of("ucm")["gpus"] == 0
 
 
 @pytest.mark.parametrize("name", ["", "data/ucm", "../ucm", "u c m"])

@@ -1,4 +1,4 @@
-"""What runs are said to take: bytes as caches have them, seconds as a run adds them up."""
+"""The cost of runs: bytes as caches have them, seconds as a run adds them up."""
 
 import copy
 import dataclasses
@@ -57,11 +57,11 @@ def test_what_changes_the_cost_changes_the_kind(change):
 
 
 @pytest.mark.parametrize("method", ["linear_probe", "lst", "focus"])
-def test_caches_take_as_many_bytes_as_a_sample_foretells(world, method, tmp_path):
+def test_caches_take_as_many_bytes_as_a_sample_predicts(world, method, tmp_path):
     frozen, amounts = world
     kind = costs.kind_of(RunConfig(method=method, cache_features=True, batch_size=4))
-    foretold = costs.measure(kind, frozen, amounts, CPU).caches
-    foretold |= costs.measure(kind.zero_shot(), frozen, amounts, CPU).caches
+    predicted = costs.measure(kind, frozen, amounts, CPU).caches
+    predicted |= costs.measure(kind.zero_shot(), frozen, amounts, CPU).caches
 
     model = adapters.attach(copy.deepcopy(frozen), method)
     pixels, taps = 0, 0
@@ -69,8 +69,8 @@ def test_caches_take_as_many_bytes_as_a_sample_foretells(world, method, tmp_path
         whole = inputs.cached_taps(split, model, tmp_path)
         taps += whole.image_taps.nbytes + whole.text_taps.nbytes
         pixels += inputs.cached_pixels(split, frozen, tmp_path).pixels.nbytes
-    assert foretold.pop("pixels") == pixels
-    assert sum(foretold.values()) == taps
+    assert predicted.pop("pixels") == pixels
+    assert sum(predicted.values()) == taps
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_batch_of_any_kind_is_trained_and_leaves_the_backbone_alone(world, fie
     assert backbone.fingerprint(frozen.clip) == before
 
 
-def test_scene_labels_that_nobody_has_are_said_before_training(world):
+def test_missing_scene_labels_are_reported_before_training(world):
     frozen, amounts = world
     train = dataclasses.replace(amounts.dataset.train, scenes=(None,) * len(amounts.dataset.train.images))
     unlabelled = dataclasses.replace(amounts, dataset=dataclasses.replace(amounts.dataset, train=train))

@@ -1,4 +1,4 @@
-"""The templates of the published tables: every method in both, all of them tuned, whatever data set they are for."""
+"""The templates of the published tables: every method in both, all of them tuned, for any data set."""
 
 import copy
 import json
@@ -25,8 +25,8 @@ def settings(tmp_path):
     }  # fmt: skip
 
 
-def tune(section: study.Study, path) -> None:
-    """The file that 16_tuning writes: for each method and loss of a section one setting, a rate of no list."""
+def tune(section: study.Section, path) -> None:
+    """The file that 16_tuning writes: one setting per method and loss of a section, with a rate that no list has."""
     found = {}
     for run in section.runs.values():
         if run.epochs:
@@ -35,8 +35,8 @@ def tune(section: study.Study, path) -> None:
 
 
 def test_every_published_method_is_tuned_at_four_rates_and_two_seeds():
-    asked = study.read(TEMPLATES[sections.TUNING], sections.TUNING)
-    trained = [run for run in asked.runs.values() if run.epochs]
+    section = study.load(sections.TUNING)
+    trained = [run for run in section.runs.values() if run.epochs]
     assert {run.method for run in trained} == METHODS.keys() - {"zero_shot"}
     families: dict = {}
     for run in trained:
@@ -53,18 +53,18 @@ def test_the_tables_hold_every_method_at_five_seeds_by_its_tuned_settings(settin
     (first, tuning_section), (second, tables) = filled.items()
     assert (first, second) == ("paper_ucm_tuning", "paper_ucm")
     tune(study.read(tuning_section, first), f"{settings['figures']}/tuning/tuned.json")
-    asked = study.read(tables, second)
+    section = study.read(tables, second)
 
-    assert PRINTED_NAMES.keys() <= {run.method for run in asked.runs.values()} == METHODS.keys()
-    assert {(run.dataset, run.backbone, run.pretrained) for run in asked.runs.values()} == {
+    assert PRINTED_NAMES.keys() <= {run.method for run in section.runs.values()} == METHODS.keys()
+    assert {(run.dataset, run.backbone, run.pretrained) for run in section.runs.values()} == {
         ("ucm", "RN50-quickgelu", "openai")
     }
     released = {
-        run.seed for run in asked.runs.values() if paper.is_as_released(run) and run.epochs == 30 and not run.patience
+        run.seed for run in section.runs.values() if paper.is_as_released(run) and run.epochs == 30 and not run.patience
     }  # fmt: skip
     assert released == {2, 3, 4, 5}
-    tuned_runs = [run for run in asked.runs.values() if run.learning_rate == RATE]
-    assert len(tuned_runs) == len(asked.runs) - len(released) - 1  # zero-shot
+    tuned_runs = [run for run in section.runs.values() if run.learning_rate == RATE]
+    assert len(tuned_runs) == len(section.runs) - len(released) - 1  # zero-shot
     rows: dict = {}
     for run in tuned_runs:
         rows.setdefault(run.replace(seed=0).hash, set()).add(run.seed)

@@ -1,4 +1,4 @@
-"""An ablation's plots show every group; a new ablation needs no more than its factors."""
+"""Plots of an ablation show every group; a new ablation only needs its factors."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -29,7 +29,7 @@ def close_figures():
 
 
 def legend(figure):
-    """Of what is off the scale, what stands before its value."""
+    """The entries, without the value of those that are off the scale."""
     return [entry.get_text().split(":")[0] for entry in figure.legends[0].get_texts()]
 
 
@@ -55,15 +55,15 @@ def test_what_was_not_trained_does_not_squeeze_the_scale(tmp_path, rate, shown):
     figure = plot_lines(ablation, {"queue_size": "entries"}, "queue_weight")
     axes, frame = figure.axes[0], ablation.table
     low, high = axes.get_ylim()
-    told = f"Zero-shot CLIP: {frame['mr'][0]:.1f}, off the scale"
+    entry = f"Zero-shot CLIP: {frame['mr'][0]:.1f}, off the scale"
     assert (low < frame["mr"][0] < high) == shown
-    assert (told in [entry.get_text() for entry in figure.legends[0].get_texts()]) != shown
+    assert (entry in [text.get_text() for text in figure.legends[0].get_texts()]) != shown
     assert high - low <= 1.25 * 1.1 * np.ptp(frame[["mr_low", "mr_high"]][1:])
     grid = np.union1d(axes.yaxis.get_majorticklocs(), axes.yaxis.get_minorticklocs())
     assert np.diff(grid).max() <= 1, "no grid of single points"
 
 
-def test_series_of_one_place_lie_clear_of_one_another(tmp_path):
+def test_series_with_the_same_values_do_not_overlap(tmp_path):
     runs = [fake_run(tmp_path, 0.5, queue_size=16, queue_weight=weight) for weight in (0.1, 0.3, 1.0)]
     figure = plot_lines(Ablation(runs, ["queue_size", "queue_weight"]), {"queue_size": "entries"}, "queue_weight")
     figure.draw_without_rendering()
@@ -111,7 +111,7 @@ def test_two_rows_keep_their_height_below_a_legend_of_several_lines(tmp_path):
     assert axes.get_window_extent().height / figure.dpi > 0.5  # inches
 
 
-def test_labelled_queries_are_lines_of_their_own(tmp_path):
+def test_labelled_queries_have_lines_of_their_own(tmp_path):
     run = fake_run(tmp_path, 0.3, scene_probability=0.5)
     np.save(run.folder / "test_hits_oracle.npy", np.tile([1.0] * 3 + [2.0] * 4, (IMAGES, 1)))
     oracle = LabelledTest(run.folder, run.config, run.metrics, "oracle")
@@ -132,7 +132,7 @@ def test_tests_with_scene_classes_are_rows_that_fit_one_column(tmp_path):
     assert names == ["no label", "all image labels known,\nsoft prior", "oracle filter (LEAK)"]
 
 
-def test_without_a_finished_queue_references_are_left(queue_runs):
+def test_without_a_finished_queue_only_references_are_drawn(queue_runs):
     ablation = Ablation(queue_runs[:3], QUEUE)
     figure = plot_lines(ablation, {"queue_size": "entries"}, hue="queue_warmup")
     assert legend(figure) == ["Zero-shot CLIP", "queue size 0"]
@@ -141,7 +141,7 @@ def test_without_a_finished_queue_references_are_left(queue_runs):
 
 
 @pytest.mark.parametrize("plot", ["lines", "rows"])
-def test_an_ablation_over_a_field_that_nobody_listed_needs_nothing_else(tmp_path, plot):
+def test_any_field_can_be_a_factor(tmp_path, plot):
     runs = [fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)] + [
         fake_run(tmp_path, rate, view_dropout=dropout, pairs=pairs, seed=seed)
         for dropout, rate in ((0.1, 0.5), (0.4, 0.7))

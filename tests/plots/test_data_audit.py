@@ -1,4 +1,4 @@
-"""The audit's pictures of a data set small enough to count by hand."""
+"""Plots of the audit of a data set that is small enough to count by hand."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -48,4 +48,4 @@ def test_sample_sheet_shows_images_with_their_captions(small, tmp_path):
     assert [axes.get_title() for axes in pictures] == ["pond", "port", "port"]
     assert [int(axes.images[0].get_array()[0, 0, 0]) for axes in pictures] == [30, 10, 40]
     assert texts[1].texts[0].get_text() == "a pond\ntwo"
-    figure.savefig(tmp_path / "sheet.png")  # dollar signs in a caption must not be read as a formula
+    figure.savefig(tmp_path / "sheet.png")  # dollar signs in a caption are no formula

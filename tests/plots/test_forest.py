@@ -1,4 +1,4 @@
-"""A forest plot shows every difference with its interval, and what may be said of it."""
+"""A forest plot shows every difference with its interval and its verdict."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ mpl.use("agg")
 
 @pytest.fixture
 def groups(tmp_path):
-    """Zero-shot and two alike methods of three seeds, another of one of their seeds, and one of another seed."""
+    """Zero-shot, two methods with three seeds, one with one of these seeds, and one with another seed."""
     one_seed = fake_run(tmp_path, 0.6, method="focus", seed=2)
     other_seed = fake_run(tmp_path, 0.6, method="focus", contrast="triplet", seed=9)
     return group_runs([*fake_comparison(tmp_path), one_seed, other_seed], method_and_loss)
@@ -34,7 +34,7 @@ def close_figures():
 
 @pytest.fixture
 def spread_groups(tmp_path):
-    """Zero-shot and eight methods of three seeds, far apart only in the last."""
+    """Zero-shot and eight methods of three seeds, of which only the last one is far from the others."""
     rates = dict.fromkeys(range(1, 8), 0.6) | {8: 0.1}
     seeds = [(share, seed) for share in rates for seed in (2, 3, 4)]
     runs = [fake_run(tmp_path, rates[share], seed=seed, method_options={"share": share}) for share, seed in seeds]
@@ -49,12 +49,12 @@ def draw(groups, references, names=None):
 
 
 def rows_of(axes):
-    """The labels from the top down, but for those of references."""
+    """The labels from the top down, except those of references."""
     return [label.get_text() for label in axes.get_yticklabels() if label.get_fontstyle() != "italic"]
 
 
 def drawn(figure):
-    """By label of its row: the marker's shape, whether it is full and not faint, and (difference, low, high)."""
+    """By label of the row: shape of the marker, whether it is filled and not faint, and (difference, low, high)."""
     axes, found = figure.axes[0], {}
     labels = dict(zip(axes.get_yticks(), [label.get_text() for label in axes.get_yticklabels()], strict=True))
     for container in axes.containers:
@@ -65,13 +65,13 @@ def drawn(figure):
     return found
 
 
-def test_every_difference_stands_at_its_place_with_its_interval_and_its_method_and_verdict(groups):
+def test_every_difference_is_drawn_with_its_interval_method_and_verdict(groups):
     frame, figure = draw(groups, groups[1:2])
     found = drawn(figure)
     assert {label: look for label, (*look, _) in found.items()} == {
         "MRS-Adapter": ["o", False],
         "Focus-Adapter (InfoNCE)": ["D", False],
-    }, "zero-shot is left out, and what has no common seed"
+    }, "without zero-shot, and without the method that has no common seed"
     rows = frame[["difference", "low", "high"]].to_numpy().tolist()
     assert [values for *_, values in found.values()] == [pytest.approx(row) for row in rows[1:3]]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
@@ -88,12 +88,12 @@ def test_what_is_not_significant_is_faint(spread_groups):
     assert [full for _, full, _ in drawn(figure).values()] == [False, True]
 
 
-def test_what_was_not_trained_is_shown_where_nothing_else_is(groups):
+def test_untrained_models_are_shown_where_there_are_no_others(groups):
     figure = draw(groups[:2], groups[1:2])[1]
     assert list(drawn(figure)) == ["Zero-shot CLIP"]
 
 
-def test_outliers_stand_at_the_edge_with_their_value(spread_groups):
+def test_outliers_are_drawn_at_the_edge_with_their_value(spread_groups):
     names = {group.key: str(group.key) for group in spread_groups}
     frame, figure = draw(spread_groups, spread_groups[1:3], names)
     axes = figure.axes[0]
@@ -112,7 +112,7 @@ def test_four_dozen_rows_fit_a_page_with_room_for_a_caption(groups):
     assert len(rows_of(figure.axes[0])) == 48 and figure.get_figheight() < 8
 
 
-def test_the_band_and_zero_are_there(groups):
+def test_the_band_and_a_line_at_zero_are_drawn(groups):
     axes = draw(groups, groups[1:2])[1].axes[0]
     (band,) = axes.patches
     assert (band.get_x(), band.get_width()) == (-1, 2)
@@ -146,7 +146,7 @@ def test_long_names_are_broken_within_a_column(groups, tmp_path):
     }
 
 
-def test_where_nothing_was_compared_there_is_an_empty_plot(groups):
+def test_without_differences_the_plot_is_empty(groups):
     draw(groups, [])[1].draw_without_rendering()
 
 
@@ -159,7 +159,7 @@ def test_a_reference_heads_all_its_rows_once(groups):
     assert len(heads) == len(set(heads)) == 2, "no difference to zero-shot is shown"
 
 
-def test_no_line_of_a_label_is_a_lonely_word(groups):
+def test_labels_are_broken_into_even_lines(groups):
     names = short_names(first_runs(groups))
     names[groups[2].key] = "queue size 640 · slow keys, weight 0.1"
     label = next(text for text in rows_of(draw(groups, groups[1:2], names)[1].axes[0]) if text.startswith("queue"))

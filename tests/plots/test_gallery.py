@@ -21,7 +21,7 @@ def before(found):
 
 
 def lines_of(axes):
-    """Each with its mark."""
+    """The captions of a list, each with its mark."""
     texts = [text.get_text() for text in axes.texts]
     return [f"{mark} {line}".strip() for mark, line in zip(texts[::2], texts[1::2], strict=True)]
 
@@ -32,7 +32,7 @@ def frames_of(panels):
     return [kinds[axes.spines["top"].get_edgecolor()] for axes in panels]
 
 
-def test_a_captions_own_image_stands_first_and_every_answer_says_what_it_is(found):
+def test_a_captions_own_image_is_first_and_every_answer_is_marked(found):
     figure = gallery.plot_text_to_image(found, [0, 2], k=3)
     assert len(figure.axes) == 2 * 5
     assert [axes.get_title() for axes in figure.axes[1:5]] == [

@@ -1,4 +1,4 @@
-"""Runs as they trained."""
+"""Loss terms and validation mR by epoch."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -38,20 +38,20 @@ def test_one_term_is_drawn_once_and_an_untrained_run_has_none(tmp_path):
     assert not plot_history(fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)).axes[0].lines
 
 
-def test_each_method_has_its_panel_of_seeds_and_their_mean_as_far_as_all_go(tmp_path):
+def test_each_method_has_a_panel_with_its_seeds_and_their_mean(tmp_path):
     runs = fake_comparison(tmp_path)
     longest = runs[-1].metrics["history"]
     longest.append({**longest[-1], "epoch": 3, "validation_mr": 20.0})
     groups = group_runs(runs, method_and_loss)
     curves = learning_curves(groups)
-    assert set(curves["key"]) == {group.key for group in groups[1:]}, "who does not train has no curve"
+    assert set(curves["key"]) == {group.key for group in groups[1:]}, "zero-shot has no curve"
     first = first_runs(groups)
     figure = plot_learning_curves(curves, short_names(first), looks(first))
     assert [axes.get_title() for axes in figure.axes] == ["Full fine-tuning", "MRS-Adapter"]
     seeds, (mean, marks) = figure.axes[1].lines[2:5], figure.axes[1].lines[5:]
     assert [np.isfinite(line.get_ydata()).sum() for line in seeds] == [2, 2, 3]
     assert mean.get_xdata().tolist() == [1, 2] and mean.get_ydata().tolist() == [10.0, 11.0]
-    assert marks.get_markersize() < 3, "curves show"
+    assert marks.get_markersize() < 3, "markers hide no curve"
     assert marks.get_marker() == "o" and marks.get_xydata().tolist() == [[1, 10.0]] * 3
 
 

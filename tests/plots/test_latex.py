@@ -1,4 +1,4 @@
-"""Tables in LaTeX fit the page, and show what leads."""
+"""Tables in LaTeX fit the page, and their best values are bold."""
 
 import re
 
@@ -61,7 +61,7 @@ def test_every_table_of_the_study_fits(path):
     assert any(width(cells, layout) <= layout.inches for layout in LAYOUTS)
     latex = latex_table(cells, "", path.stem, no(cells))
     assert environment(latex) in ("table", "table*")
-    assert not re.search(r"\\\\\s*[\[*]", latex), "an option of the line's end"
+    assert not re.search(r"\\\\\s*[\[*]", latex), "LaTeX would read an option of the line break"
 
 
 def test_bold_is_the_value_and_not_its_interval():
@@ -76,19 +76,19 @@ def test_bold_is_the_value_and_not_its_interval():
     assert latex.count(r"\celllines[c]{\textbf{52.11} \\ {}[46.61, 57.78]}") == latex.count(r"\textbf") == 1
 
 
-def test_what_latex_reads_as_commands_is_escaped():
+def test_special_characters_are_escaped():
     cells = pd.DataFrame({"a_b": [r"{caption} \ ~ ^ #1 $"], "±": ["<0.001"], "p": ["−1 §"]})
     latex = latex_table(cells, "50% & more", "t", no(cells))
     assert r"a\_b & $\pm$ & p" in latex and r"$<$0.001 & $-$1 \S{} \\" in latex
     assert r"\{caption\} \textbackslash{} \textasciitilde{} \textasciicircum{} \#1 \$" in latex
 
 
-def test_the_last_layout_takes_what_fits_nowhere():
+def test_a_table_that_fits_nowhere_is_set_in_the_last_layout():
     cells = pd.DataFrame({f"column{i}": ["unbreakable" * 3] for i in range(20)})
     assert width(cells, LAYOUTS[-1]) > TWO_COLUMNS
     assert r"\tiny" in latex_table(cells, "", "t", no(cells))
 
 
-def test_text_is_wrapped_between_words_alone():
-    layout = Layout("table*", "", 7, TWO_COLUMNS, letters=8)
+def test_text_is_wrapped_only_between_words():
+    layout = Layout("table*", "", 7, TWO_COLUMNS, chars_per_line=8)
     assert layout.lines("CLIP(ViT-B-32) and more") == ["CLIP(ViT-B-32)", "and more"] and layout.lines("") == [""]

@@ -1,4 +1,4 @@
-"""What keeps a crowded plot legible."""
+"""Crowded plots stay legible."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -35,13 +35,11 @@ def test_places_with_room_enough_stay_where_they_are():
     assert len(layout.spread([], 0.1)) == 0
 
 
-def test_labels_stand_in_the_order_of_their_points_each_with_its_marker_and_a_line_from_its_height():
+def test_labels_are_in_the_order_of_their_points_each_with_a_marker_and_a_line():
     _, (axes, column) = plt.subplots(1, 2, sharey=True)
     axes.set(yscale="log", ylim=(1, 1000))
-    heights, looks = (
-        {"a": 10.0, "b": 1000.0, "c": 10.0},
-        {key: {"marker": mark} for key, mark in zip("abc", "osD", strict=True)},
-    )
+    heights = {"a": 10.0, "b": 1000.0, "c": 10.0}
+    looks = {"a": {"marker": "o"}, "b": {"marker": "s"}, "c": {"marker": "D"}}
     layout.label_column(column, heights, {key: f"method {key}" for key in heights}, looks)
     assert [text.get_text() for text in column.texts] == ["method a", "method b", "method c"]
     low, top, other = (text.get_position()[1] for text in column.texts)
@@ -57,23 +55,23 @@ def in_points(axes, x, y, shifts):
     return points + np.column_stack([shifts, np.zeros(len(shifts))])
 
 
-def test_markers_are_moved_clear_of_one_another_and_no_further_than_need_be():
+def test_markers_are_moved_apart_and_no_further_than_necessary():
     figure, axes = plt.subplots()
     axes.set(xscale="log", xlim=(1, 1e6), ylim=(0, 40))
     x, y = [1e3, 1.01e3, 1e3, 1e5], [20, 20, 20.1, 20]
     figure.draw_without_rendering()
-    shifts = layout.steps_aside(axes, x, y)
-    assert shifts[0] == shifts[3] == 0 and (abs(shifts) <= layout.MOST).all()
+    shifts = layout.marker_shifts(axes, x, y)
+    assert shifts[0] == shifts[3] == 0 and (abs(shifts) <= layout.MAX_SHIFT).all()
     drawn = in_points(axes, x, y, shifts)
     distances = np.linalg.norm(drawn[:, None] - drawn, axis=2)[~np.eye(4, dtype=bool)]
-    assert distances.min() >= layout.CLEAR
+    assert distances.min() >= layout.MIN_MARKER_GAP
 
 
 def scores(*values):
     return pd.DataFrame({"mr": values, "mr_low": np.subtract(values, 2.0), "mr_high": np.add(values, 2.0)})
 
 
-def test_outliers_are_off_the_scale_where_they_would_squeeze_all_else():
+def test_outliers_are_off_the_scale_where_they_would_squeeze_the_rest():
     near = [40.0, 41, 42, 43, 44, 45, 46]
     assert layout.on_scale(scores(16, 18, *near), "mr").tolist() == [False] * 2 + [True] * 7
     assert layout.on_scale(scores(35, *near), "mr").all(), "not so far away"
@@ -81,18 +79,18 @@ def test_outliers_are_off_the_scale_where_they_would_squeeze_all_else():
 
 
 @pytest.mark.parametrize("values", [[], [40.0], [0.0, 40.0, 41.0, 42.0]])
-def test_a_handful_has_no_outliers(values):
+def test_a_few_rows_have_no_outliers(values):
     assert layout.on_scale(scores(*values), "mr").tolist() == [True] * len(values)
 
 
-def test_what_is_not_drawn_moves_nothing():
+def test_missing_values_move_no_marker():
     figure, axes = plt.subplots()
     figure.draw_without_rendering()
-    assert layout.steps_aside(axes, [0.5, np.nan, 0.1], [0.5, 0.5, 0.5]).tolist() == [0, 0, 0]
+    assert layout.marker_shifts(axes, [0.5, np.nan, 0.1], [0.5, 0.5, 0.5]).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("values", [[0, 2048, 7e6], [0, 0.149, 166], [3.0, 4.0], [0, 0], [0, 5.0, np.nan]])
-def test_a_log_axis_has_a_place_for_nothing_left_of_all_else(values):
+def test_a_log_axis_has_a_place_for_zero_left_of_the_rest(values):
     _, axes = plt.subplots()
     values = pd.Series(values, dtype=float)
     places = layout.log_places(axes, values)
@@ -100,10 +98,10 @@ def test_a_log_axis_has_a_place_for_nothing_left_of_all_else(values):
     low, high = axes.get_xlim()
     drawn = places[~np.isnan(places)]
     assert ((low < drawn) & (drawn < high)).all()
-    none = places[values == 0]
-    assert len(set(none)) <= 1 and (none < values[values > 0].to_numpy().min(initial=np.inf)).all()
+    zeros = places[values == 0]
+    assert len(set(zeros)) <= 1 and (zeros < values[values > 0].to_numpy().min(initial=np.inf)).all()
     labels = [label.get_text() for label in axes.get_xticklabels()]
-    assert (labels[0] == "0") == bool(len(none)) and len(labels) >= 1
+    assert (labels[0] == "0") == bool(len(zeros)) and len(labels) >= 1
     assert ((low <= axes.get_xticks()) & (axes.get_xticks() <= high)).all()
 
 
@@ -119,7 +117,7 @@ def test_a_log_axis_has_a_place_for_nothing_left_of_all_else(values):
         ([20.5, 20.6], ["20.5", "20.6"]),
     ],
 )
-def test_ticks_are_round_and_told_as_what_they_are(values, labels):
+def test_ticks_are_round_numbers(values, labels):
     _, axes = plt.subplots()
     layout.log_places(axes, pd.Series(values, dtype=float))
     assert [label.get_text() for label in axes.get_xticklabels()] == labels

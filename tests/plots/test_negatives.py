@@ -37,7 +37,7 @@ def test_a_panel_shows_the_sources_of_its_temperature_and_learning_rate():
         drawn = [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in lines]
         assert drawn == [([64], [25 + shift]), ([640], [34 + shift]), ([16, 64], [30 + shift, 33 + shift])]
         low, high = axes.get_xlim()
-        assert low < 16 and high > 640, "points that were moved are seen"
+        assert low < 16 and high > 640, "points that were moved are visible"
         assert axes.get_ylim() == pytest.approx((24 - 0.05 * 16, 40 + 0.05 * 16))
     assert [tick.get_text() for tick in fourth.get_xticklabels()] == ["16", "64", "640"]
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""What a notebook leaves on disk can be traced to its runs, and is shown on one page."""
+"""Files of a notebook can be traced to its runs, and are shown on one page."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def plot():
 
 @pytest.fixture
 def folder(tmp_path, plot):
-    """One figure and one table of one name."""
+    """A figure and a table of the same name."""
     outputs = Outputs(tmp_path / "out", "04_benchmark", {"runs": ["a"]}, [RUN])
     outputs.figure(plot, "benchmark", "A figure.")
     outputs.table(
@@ -68,7 +68,7 @@ def test_the_report_shows_what_is_bold(tmp_path):
     assert "<td>a &lt;b</td>" in page and "<td><b>1.00</b> [0.50, 1.50]</td>" in page and "<td></td>" in page
 
 
-def test_an_answer_is_a_paragraph_that_stands_first_on_the_page(folder):
+def test_an_answer_is_the_first_paragraph_on_the_page(folder):
     outputs = Outputs(folder, "04_benchmark", {}, [RUN])
     assert outputs.answer("It holds by 2.0 points.", "benchmark_answer").data == "It holds by 2.0 points."
     assert (folder / "benchmark_answer.md").read_text() == "It holds by 2.0 points.\n"
@@ -97,7 +97,7 @@ def test_the_manifest_names_notebook_runs_revision_and_files(folder):
     assert RunConfig(**manifest["configs"][RUN.config.hash]) == RUN.config
 
 
-def test_writing_again_replaces_and_what_is_gone_is_forgotten(folder, plot):
+def test_writing_again_replaces_an_output_and_removes_those_that_are_gone(folder, plot):
     (folder / "benchmark.tex").unlink()
     Outputs(folder, "05_efficiency", {}).figure(plot, "benchmark", "Another.")
     manifest = read_manifest(folder)
@@ -120,7 +120,7 @@ def test_an_empty_folder_writes_nothing(plot, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_report_shows_every_output_and_what_was_changed_since(folder):
+def test_the_report_shows_every_output_and_lists_changed_files(folder):
     notebooks = report.outputs_by_notebook(folder)
     page = report.section_html(folder, "04_benchmark", notebooks["04_benchmark"], executed=folder / "done")
     assert "data:image/png;base64," in page and "<td>MRS → x</td>" in page and "&amp; intervals" in page

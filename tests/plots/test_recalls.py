@@ -1,4 +1,4 @@
-"""Every method is shown with its interval: side by side, by scene, and by the choice of the epoch."""
+"""Every method is shown with its interval: side by side, by scene, and by how the epoch is chosen."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -30,7 +30,7 @@ def groups(runs):
 
 
 @pytest.fixture
-def dressed(groups):
+def names_and_looks(groups):
     """Names and looks."""
     first = first_runs(groups)
     return short_names(first), looks(first)
@@ -46,20 +46,20 @@ def rows_of(axes):
     return [label.get_text() for label in axes.get_yticklabels()]
 
 
-def test_the_recalls_beside_mr_are_those_at_k(groups, dressed):
+def test_the_recalls_next_to_mr_are_those_at_k(groups, names_and_looks):
     frame = summary(groups)
-    figure = plot_recalls(frame, *dressed, sort=False, k=10)
+    figure = plot_recalls(frame, *names_and_looks, sort=False, k=10)
     assert [axes.get_xlabel() for axes in figure.axes] == ["mR (%)", "I→T R@10 (%)", "T→I R@10 (%)"]
     points = [container.lines[0].get_xdata()[0] for container in figure.axes[2].containers]
     np.testing.assert_allclose(points, frame["t2i_r10"])
 
 
-def test_rows_stand_by_mr_with_their_intervals_and_zero_shot_is_a_line(groups, dressed, tmp_path):
+def test_rows_are_sorted_by_mr_with_their_intervals_and_zero_shot_is_a_line(groups, names_and_looks, tmp_path):
     use_style()
     frame = summary(groups)
-    figure = plot_recalls(frame, *dressed)
+    figure = plot_recalls(frame, *names_and_looks)
     ordered = frame.sort_values("mr", ascending=False, kind="stable")
-    assert rows_of(figure.axes[0]) == [dressed[0][key] for key in ordered["key"]]
+    assert rows_of(figure.axes[0]) == [names_and_looks[0][key] for key in ordered["key"]]
     assert rows_of(figure.axes[0])[-1] == "Zero-shot CLIP"
     for axes, metric in zip(figure.axes, ("mr", "i2t_r1", "t2i_r1"), strict=True):
         points = [container.lines[0].get_xydata()[0] for container in axes.containers]
@@ -77,32 +77,32 @@ def test_rows_may_keep_the_order_of_the_frame_and_be_single_runs(runs):
     assert rows_of(figure.axes[0]) == list(full_names(of_runs).values())
 
 
-def test_a_metric_that_is_zero_throughout_has_an_axis_with_room_for_it(groups, dressed):
+def test_a_metric_that_is_zero_throughout_has_an_axis_with_room_for_it(groups, names_and_looks):
     frame = summary(groups).assign(i2t_r1=0.0, i2t_r1_low=0.0, i2t_r1_high=0.0)
-    low, high = plot_recalls(frame, *dressed).axes[1].get_xlim()
+    low, high = plot_recalls(frame, *names_and_looks).axes[1].get_xlim()
     assert low < 0 and high == 1
 
 
-def test_zero_shot_stands_at_the_edge_where_it_would_squeeze_the_rest(groups, dressed):
+def test_zero_shot_is_drawn_at_the_edge_where_it_would_squeeze_the_rest(groups, names_and_looks):
     frame = summary(groups)
     far = frame["parameters"] == 0
     for column in ("mr", "mr_low", "mr_high"):
         frame[column] = np.where(far, 5.0, frame[column] * 0.01 + 50.0)
-    axes = plot_recalls(frame, *dressed).axes[0]
+    axes = plot_recalls(frame, *names_and_looks).axes[0]
     assert axes.get_xlim()[0] > 40
     assert [text.get_text() for text in axes.texts] == ["5.0, off the scale"]
     assert len(axes.containers) == len(frame) - 1  # all others have their intervals
 
 
-def test_without_zero_shot_there_is_no_line(groups, dressed):
-    axes = plot_recalls(summary(groups[1:]), *dressed).axes[0]
+def test_without_zero_shot_there_is_no_line(groups, names_and_looks):
+    axes = plot_recalls(summary(groups[1:]), *names_and_looks).axes[0]
     assert "--" not in [line.get_linestyle() for line in axes.lines]
 
 
-def test_each_method_has_its_panel_of_scenes_beside_zero_shot(groups, dressed):
+def test_each_method_has_a_panel_of_scenes_with_zero_shot(groups, names_and_looks):
     scenes = ["port"] * 50 + ["pond"] * 60 + [None] * (IMAGES - 110)
     frame = recalls_by_scene(groups, scenes)
-    figure = plot_by_scene(frame, *dressed)
+    figure = plot_by_scene(frame, *names_and_looks)
     assert [axes.get_title() for axes in figure.axes] == ["Full fine-tuning", "MRS-Adapter", "Focus-Adapter"]
     assert sorted(rows_of(figure.axes[0])) == ["pond (60)", "port (50)"]
     in_order = [label.split(" (")[0] for label in rows_of(figure.axes[0])]
@@ -113,18 +113,18 @@ def test_each_method_has_its_panel_of_scenes_beside_zero_shot(groups, dressed):
         assert axes.get_xlim()[0] < 0 and axes.get_xlim()[1] > frame["mr_high"].max()
 
 
-def test_scenes_of_zero_shot_alone_have_one_panel(groups, dressed):
-    figure = plot_by_scene(recalls_by_scene(groups[:1], ["port"] * IMAGES), *dressed)
+def test_scenes_of_zero_shot_alone_have_one_panel(groups, names_and_looks):
+    figure = plot_by_scene(recalls_by_scene(groups[:1], ["port"] * IMAGES), *names_and_looks)
     assert [axes.get_title() for axes in figure.axes] == ["Zero-shot CLIP"]
 
 
-def test_the_audit_shows_what_another_choice_changes(groups, dressed):
+def test_the_audit_shows_what_another_choice_changes(groups, names_and_looks):
     for run in groups[1].runs:
         run.metrics["selection_audit"] = [10.0, 30.0, 29.0]
     for run in groups[2].runs:
         run.metrics["selection_audit"] = [10.0, 20.0, 22.5]
     audit = selection_audit(groups)
-    axes = plot_selection(audit, *dressed).axes[0]
+    axes = plot_selection(audit, *names_and_looks).axes[0]
     assert rows_of(axes)[:2] == ["Full fine-tuning  30.0", "MRS-Adapter  20.0"]
     marks = {
         marker: [line.get_xdata()[0] for line in axes.lines if line.get_marker() == marker][:2] for marker in ("s", ">")

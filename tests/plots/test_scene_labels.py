@@ -1,4 +1,4 @@
-"""The plot of tests with scene labels shows every test of every use in training, within one column."""
+"""The plot of tests with scene labels shows every test of every model, within one column."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""One look a method, the same in every figure."""
+"""Every method has one look, the same in all figures."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -20,7 +20,7 @@ def test_every_method_has_a_look_of_its_own_in_the_colour_of_its_family():
     assert len(set(colours)) == len(colours)
 
 
-def test_a_method_that_nobody_listed_has_always_the_same_look_and_no_familys_colour():
+def test_a_method_without_a_family_always_has_the_same_look_and_no_familys_colour():
     look = style.method_look("scale")
     assert look == style.method_look("scale")
     assert look["color"] not in {colour for colour, _ in style.FAMILIES.values()}

@@ -1,4 +1,4 @@
-"""The same runs against three prices."""
+"""Recall against three costs."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -39,9 +39,9 @@ def draw(groups, **prices):
     return frame, plot_trade_offs(frame, short_names(first), looks(first))
 
 
-def test_every_run_stands_at_its_price_in_every_panel_and_is_named_once(groups, tmp_path):
+def test_every_run_is_at_its_price_in_every_panel_and_is_named_once(groups, tmp_path):
     use_style()
-    frame, figure = draw(groups, seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, 40.0])
+    frame, figure = draw(groups, seconds=[0.0, 30.0, 20.0], activation_mib=[0.0, 80.0, 40.0])
     *panels, column = figure.axes
     assert [axes.get_xlabel() for axes in panels] == list(PRICES.values())
     for axes, price in zip(panels, PRICES, strict=True):
@@ -49,7 +49,7 @@ def test_every_run_stands_at_its_price_in_every_panel_and_is_named_once(groups, 
         assert [float(point.get_ydata()[0]) for point in points] == pytest.approx(frame["mr"].tolist())
         places = np.array([float(point.get_xdata()[0]) for point in points])
         np.testing.assert_allclose(places[1:], frame[price][1:])
-        assert places[0] < places[1:].min(), "what costs nothing stands left of the others"
+        assert places[0] < places[1:].min(), "what costs nothing is left of the others"
         assert [point.get_marker() for point in points] == ["x", "o", "o"]
         bars = [container.lines[2][0].get_segments()[0] for container in axes.containers]
         np.testing.assert_allclose([bar[:, 0] for bar in bars], np.transpose([places, places]))
@@ -62,15 +62,15 @@ def test_every_run_stands_at_its_price_in_every_panel_and_is_named_once(groups, 
     assert figure.get_figwidth() == TWO_COLUMNS
 
 
-def test_what_was_not_measured_is_in_the_other_panels_alone(groups):
-    _, figure = draw(groups, seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, np.nan])
+def test_what_was_not_measured_is_only_in_the_other_panels(groups):
+    _, figure = draw(groups, seconds=[0.0, 30.0, 20.0], activation_mib=[0.0, 80.0, np.nan])
     places = [point.get_xdata()[0] for point in points_of(figure.axes[2])]
     assert np.isnan(places).tolist() == [False, False, True]
     assert not np.isnan([point.get_xdata()[0] for point in points_of(figure.axes[1])]).any()
 
 
-def test_methods_of_like_price_stand_side_by_side_with_a_line_to_their_own(groups):
-    _, figure = draw(groups, parameters=[0, 30_000, 30_001], seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 8.0, 4.0])
+def test_methods_of_similar_price_are_moved_apart_with_a_line_to_their_place(groups):
+    _, figure = draw(groups, parameters=[0, 30_000, 30_001], seconds=[0.0, 30.0, 20.0], activation_mib=[0.0, 8.0, 4.0])
     figure.draw_without_rendering()
     axes = figure.axes[0]
     drawn = points_of(axes)
@@ -83,11 +83,11 @@ def test_methods_of_like_price_stand_side_by_side_with_a_line_to_their_own(group
     assert lead.xy[0] in (30_000, 30_001) and lead.xyann[0] != 0
 
 
-def test_outliers_stand_at_the_edge_and_are_told_in_words(groups):
+def test_outliers_are_drawn_at_the_edge_and_labelled_with_their_value(groups):
     first = first_runs(groups)
     one = summary(groups)[1:2]
     frame = pd.concat([one, one.assign(mr=5.0, mr_low=4.0, mr_high=6.0), *[one] * 7], ignore_index=True)
-    frame = frame.assign(key=range(9), seconds=1.0, backward_mib=1.0)
+    frame = frame.assign(key=range(9), seconds=1.0, activation_mib=1.0)
     names, marks = {key: f"method {key}" for key in range(9)}, looks(dict.fromkeys(range(9), first[one["key"].item()]))
     *panels, column = plot_trade_offs(frame, names, marks).axes
     for axes in panels:
@@ -97,11 +97,11 @@ def test_outliers_stand_at_the_edge_and_are_told_in_words(groups):
 
 
 def test_zero_shot_alone_can_be_shown(groups):
-    draw(groups[:1], seconds=[0.0], backward_mib=[0.0])[1].draw_without_rendering()
+    draw(groups[:1], seconds=[0.0], activation_mib=[0.0])[1].draw_without_rendering()
 
 
 def test_any_metric_can_be_the_height(groups):
-    frame = summary(groups).assign(seconds=[0.0, 30.0, 20.0], backward_mib=[0.0, 80.0, 40.0])
+    frame = summary(groups).assign(seconds=[0.0, 30.0, 20.0], activation_mib=[0.0, 80.0, 40.0])
     first = first_runs(groups)
     axes = plot_trade_offs(frame, short_names(first), looks(first), "t2i_r5").axes[0]
     assert axes.get_ylabel() == "test T→I R@5 (%)"

@@ -1,4 +1,4 @@
-"""Settings compared on validation: a panel a method, with one legend for all."""
+"""Settings compared on validation: one panel per method, with one legend for all."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -6,6 +6,7 @@ import pytest
 from fake_runs import fake_run
 
 from petl_core.evaluation.tuning import compared_settings
+from petl_core.plots.style import use_style
 from petl_core.plots.tuning import plot_tuning
 
 mpl.use("agg")
@@ -13,12 +14,14 @@ LEARNED = {"temperature": 0.07, "learn_temperature": True}
 
 
 @pytest.fixture(autouse=True)
-def close_figures():
-    yield
+def style():
+    with mpl.rc_context():
+        use_style()
+        yield
     plt.close("all")
 
 
-def test_every_setting_is_a_line_that_looks_alike_in_all_panels(tmp_path):
+def test_every_setting_is_a_line_that_looks_the_same_in_all_panels(tmp_path):
     settings = [{"temperature": 0.01}, {"temperature": 0.07}, LEARNED]
     tried = [("mrs", 1e-3, settings), ("mrs", 3e-3, settings), ("focus", 1e-3, settings[1:])]
     runs = [

@@ -49,7 +49,7 @@ def test_a_class_without_examples_is_never_predicted():
 
 
 @given(st.integers(1, 40), st.integers(0, 100))
-def test_copies_of_a_caption_have_one_prediction_to_the_bit_wherever_they_stand(copies, seed):
+def test_copies_of_a_caption_have_one_prediction_to_the_bit_wherever_they_are(copies, seed):
     rows, _ = clusters(50, seed)
     predictor = from_prompts(np.random.default_rng(seed).standard_normal((5, 3)), 0.07)
     found = predictor.probabilities(np.concatenate([rows, np.repeat(rows[:1], copies, axis=0)]))
@@ -71,7 +71,7 @@ def test_accuracy_counts_what_is_known():
 
 def test_the_predictor_that_is_right_on_validation_is_chosen_and_prompts_where_nothing_decides():
     rows, classes = clusters(60)
-    swapped = candidates(PROMPTS[[1, 0, 2]], 0.07, rows, classes)  # two prompts stand for each other's class
+    swapped = candidates(PROMPTS[[1, 0, 2]], 0.07, rows, classes)  # two prompts represent each other's class
     chosen, accuracy = most_accurate(swapped, *clusters(30, seed=1))
     assert chosen.name == "logistic regression"
     assert accuracy == {"class prompts": pytest.approx(100 / 3), "logistic regression": 100.0}

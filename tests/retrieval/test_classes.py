@@ -1,4 +1,4 @@
-"""A class filter puts nothing wrong above anything right, and keeps all else as it was."""
+"""A class filter puts nothing wrong above anything right, and keeps everything else as it was."""
 
 import numpy as np
 from hypothesis import given
@@ -23,7 +23,7 @@ def filtered(draw):
 
 
 @given(filtered())
-def test_no_image_of_another_class_stands_above_one_of_the_querys(case):
+def test_no_image_of_another_class_is_above_one_of_the_querys(case):
     scores, of_images, of_texts = case
     ranked = inside_first(scores, same_class(of_images, of_texts))
     assert np.isfinite(ranked).all()

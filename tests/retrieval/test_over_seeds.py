@@ -10,10 +10,10 @@ from petl_core.retrieval import bootstrap, metrics, paired_bootstrap
 from petl_core.retrieval.over_seeds import MeanOverSeeds, detectable_differences, intervals, paired_differences
 
 N_IMAGES = 60
-SPREADS = {  # standard deviations that seeds, images and what is left give to the figure of a seed
+SPREADS = {  # standard deviations of the figure of a seed due to seeds, images and residual
     "seeds": (1.0, 0.05, 0.05),
     "images": (0.0, 1.0, 0.3),
-    "what is left": (0.0, 0.0, 1.0),
+    "residual": (0.0, 0.0, 1.0),
     "both": (1.0, 1.0, 0.3),
     "all": (1.0, 1.0, 1.0),
 }
@@ -42,7 +42,7 @@ def test_the_interval_covers_the_truth(n_seeds, spread):
 
 
 def test_where_seeds_vary_normal_quantiles_would_cover_too_little():
-    """The worlds above tell a good method from one that is not."""
+    """The worlds above distinguish a good method from a bad one."""
     found = means_of_worlds(5, SPREADS["seeds"], truth=3.0)
     assert np.mean(np.abs(found.mean - 3.0) <= 1.96 * np.sqrt(found.variance)) < 0.90
 
@@ -89,7 +89,7 @@ def test_where_seeds_are_all_alike_it_is_the_t_test_of_the_images():
 
 
 def test_the_parts_of_the_variance_are_those_of_the_two_way_table():
-    """Mean squares of a two-way analysis of variance with one value a cell."""
+    """Mean squares of a two-way analysis of variance with one value per cell."""
     n_seeds, n_images = 4, 30
     rng = np.random.default_rng(0)
     values = rng.normal(size=(n_seeds, n_images)) + rng.normal(size=(n_seeds, 1)) + rng.normal(size=(1, n_images))
@@ -139,7 +139,7 @@ def test_intervals_of_paired_differences_cover_their_truth():
     assert 0.92 < np.mean([one["low"] <= -5 <= one["high"] for one in found]) < 0.99
 
 
-def test_intervals_stand_around_the_means_over_seeds():
+def test_intervals_are_around_the_means_over_seeds():
     hits = tables(3)
     found = intervals(hits)
     assert list(found) == list(metrics(hits))

@@ -55,7 +55,7 @@ def test_a_run_leaves_a_complete_account(finished):
     assert not (finished.folder / "checkpoint.pt").exists() and not (finished.folder / "candidates").exists()
 
 
-def test_the_selection_audit_tells_the_test_mr_of_every_epoch_and_decides_nothing(finished):
+def test_the_selection_audit_has_the_test_mr_of_every_epoch_and_decides_nothing(finished):
     metrics = finished.metrics
     assert len(metrics["selection_audit"]) == len(metrics["history"])
     assert metrics["selection_audit"][metrics["chosen_epoch"]] == pytest.approx(metrics["scores"]["strict"]["mr"])
@@ -170,7 +170,7 @@ def test_a_run_begun_with_other_captions_is_not_resumed(world, tmp_path, monkeyp
     captions = tmp_path / "data" / "scenes-mini_precomp" / "train_caps.txt"
     lines = captions.read_text().splitlines()
     captions.write_text("\n".join(["another caption", *lines[1:]]) + "\n")
-    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was begun with other data\)"):
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt cannot be resumed \(it was started with other data\)"):
         experiment.run(CONFIG, **places)
 
 

@@ -1,10 +1,10 @@
-"""What a command's RUN means."""
+"""How a run is named to a command or a function."""
 
 from petl_core.paths import resolve
 from petl_core.runs.folder import find_run
 
 
-def test_a_run_is_a_path_from_the_shell_or_from_the_root_or_a_name(tmp_path, monkeypatch):
+def test_a_run_is_an_existing_path_or_one_from_the_root_or_a_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "exported").mkdir()
     assert find_run("exported") == tmp_path / "exported"

@@ -1,4 +1,4 @@
-"""The graph of the study as Snakemake runs it: every run once, and a run that fails costs nothing but itself."""
+"""The graph of the study as Snakemake runs it: every run once, and a run that fails affects no other."""
 
 import json
 import os
@@ -56,7 +56,7 @@ def notebooks_with_dying_runs(folder):
     nbformat.write(notebook, path)
 
 
-def test_a_run_that_joins_is_trained_and_read_whatever_else_changed(tmp_path):
+def test_a_run_that_is_added_is_trained_and_read_whatever_else_changed(tmp_path):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     runs = [{"method": "linear_probe"}]
     section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}

@@ -1,4 +1,4 @@
-"""What small runs came to when ``regression.json`` was written: a change of the code that changes results shows here.
+"""The losses of small runs when ``regression.json`` was written: a change of the code that changes results shows here.
 
 Processors and library versions round differently, and training amplifies it: whole studies of one revision on two
 processors were seen to differ by up to 0.2 points of mR; losses of a few steps differ by far less than the tolerance.

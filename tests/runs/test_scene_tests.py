@@ -1,4 +1,4 @@
-"""Tests with scene classes: what is chosen comes from validation, and what is known is what they say."""
+"""Tests with scene classes: choices are made on validation, and nothing is known but what they declare."""
 
 import dataclasses
 import json
@@ -91,7 +91,7 @@ def test_an_image_as_a_query_gives_its_label_to_no_fair_test(choice):
     assert not np.array_equal(before["gallery_known"].i2t, after["gallery_known"].i2t)
 
 
-def test_where_no_test_image_has_a_label_the_gallery_tells_nothing(choice):
+def test_where_no_test_image_has_a_label_the_gallery_changes_nothing(choice):
     split = drawn_split(2, unlabelled=40)
     plain = retrieval.similarity(split.images, split.texts)
     found = scene_tests.gallery_rankings(choice, split)
@@ -100,7 +100,7 @@ def test_where_no_test_image_has_a_label_the_gallery_tells_nothing(choice):
     assert scene_tests.facts(choice, split)["accuracy"]["text"] is None
 
 
-def test_a_prior_weighs_something_where_classes_tell_something_and_nothing_where_they_mislead():
+def test_a_prior_has_weight_where_classes_help_and_none_where_they_mislead():
     train, validation = drawn_split(0, n=200), drawn_split(1, n=80)
     helped = scene_tests.choose(CLASSES, PROMPTS, 0.07, train, validation)
     assert helped.prior_weights["gallery_known"]["i2t"] > 0 and helped.prior_weights["gallery_soft"]["t2i"] > 0
@@ -152,13 +152,13 @@ def test_every_run_on_labelled_images_has_the_gallery_tests(world):
     zero_shot, plain = (experiment.run(config, **world) for config in (CONFIG.zero_shot(), CONFIG))
     for run in (zero_shot, plain):
         check_modes(run, GALLERY_MODES)
-        told = run.metrics["scene_test"]
-        assert told.keys() == {"classes", "predictor", "validation_accuracy", "accuracy", "prior_weights"}
-        assert told["predictor"]["text"] in told["validation_accuracy"]["text"]
+        scene_test = run.metrics["scene_test"]
+        assert scene_test.keys() == {"classes", "predictor", "validation_accuracy", "accuracy", "prior_weights"}
+        assert scene_test["predictor"]["text"] in scene_test["validation_accuracy"]["text"]
         assert json.loads((run.folder / "metrics.json").read_text()) == run.metrics
 
 
-def test_runs_trained_with_labelled_captions_have_labelled_queries_besides(world):
+def test_runs_trained_with_labelled_captions_have_labelled_queries_too(world):
     run = experiment.run(CONFIG.replace(scene_probability=0.5), **world)
     check_modes(run, GALLERY_MODES | {"predicted", "oracle"})
 
@@ -196,7 +196,7 @@ def test_data_without_scenes_has_no_such_tests_and_trains_with_none(world):
 @pytest.mark.parametrize(
     "changes", [{}, {"cache_features": True}, {"method": "mrs", "method_options": {"share": 16}}], ids=str
 )
-def test_a_scene_cross_entropy_is_trained_beside_the_contrast(world, changes):
+def test_a_scene_cross_entropy_is_trained_with_the_contrast(world, changes):
     run = experiment.run(CONFIG.replace(scene_weight=0.5, scene_balance=True, **changes), **world)
     for entry in run.metrics["history"][1:]:
         terms = entry["loss"]

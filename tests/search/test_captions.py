@@ -1,4 +1,4 @@
-"""``Captions``: found by an image."""
+"""``Captions``: searched by image."""
 
 import numpy as np
 import pytest

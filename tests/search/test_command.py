@@ -38,8 +38,8 @@ def arguments(place: Path, *more: str) -> list[str]:
     return ["search", str(place / "images"), *more, *where]
 
 
-def shell(*asked: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "petl_core", *asked]
+def shell(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "petl_core", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -56,7 +56,7 @@ def test_json_is_all_of_stdout(place):
     assert (hit["lon"], hit["lat"], hit["scene"], hit["captions"]) == (None, None, None, [])
 
 
-def test_people_get_a_line_a_hit(place, capsys):
+def test_people_get_one_line_per_hit(place, capsys):
     assert main(arguments(place, str(place / "images" / "near" / "3.png"), "--image", "--top", "2")) == 0
     out, err = capsys.readouterr()
     first, _ = out.splitlines()
@@ -84,7 +84,7 @@ def test_a_geotiff_has_coordinates_in_its_line(place, tmp_path, capsys):
 def test_a_wrong_call_is_one_line_and_exit_code_2():
     done = shell("search", "/nowhere", "a pond")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: /nowhere is no folder; name one that holds images\n"
+    assert done.stderr == "error: /nowhere is not a folder; name one that holds images\n"
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_a_wrong_call_is_one_line_and_exit_code_2():
         (["a pond", "--run", "no-such-run"], "leave --model and --pretrained out"),
         (["/nowhere.png", "--image"], "/nowhere.png: cannot be read as an image"),
         (["a pond", "--model", "ViT-B-32"], "its weights would be random"),
-        (["a pond", "--model", "ViT-B-32", "--pretrained", "none"], "'none' is no tag of ViT-B-32"),
+        (["a pond", "--model", "ViT-B-32", "--pretrained", "none"], "'none' is neither a tag of ViT-B-32"),
         (["a pond", "--run", "no-such-run", "--model", ""], "no-such-run holds no metrics.json"),
     ],
 )
-def test_what_is_wrong_is_said(place, more, message, capsys):
+def test_a_mistake_is_named(place, more, message, capsys):
     asked = arguments(place)
     assert main([*asked, *more]) == 2
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""An index: made once, kept up to date, resumed after a kill, whole or absent."""
+"""An index: made once, kept up to date, resumed after a kill, complete or absent."""
 
 import os
 import shutil
@@ -94,7 +94,7 @@ def test_only_what_is_new_or_changed_is_encoded(folder, model, monkeypatch):
     assert not np.allclose(after["0.png"], before["0.png"])
     assert len(second.embeddings) == 6  # copies share one
 
-    # What was opened before stays, and no trace of the past is left in the new one.
+    # What was opened before is unchanged, and no trace of the past is left in the new one.
     assert np.array_equal(np.array(list(before.values())), first.embeddings)
     anew = index(folder, model, folder.parent / "anew", progress=False)
     assert anew.contents == second.contents and anew.tiles.tobytes() == second.tiles.tobytes()
@@ -107,7 +107,7 @@ def test_a_killed_indexing_goes_on_where_it_stopped(folder, model, monkeypatch):
     command = [sys.executable, "-c", DIES, str(folder), str(folder.parent / "indexes")]
     assert subprocess.run(command, env=environment, cwd=ROOT, check=False).returncode == 9
     (home,) = [path for path in (folder.parent / "indexes").iterdir() if path.is_dir()]
-    assert not list(home.glob("whole-*"))  # absent, not half
+    assert not list(home.glob("whole-*"))  # absent, not incomplete
 
     counts = count_encoded(monkeypatch)
     made = make(folder, model)
@@ -136,14 +136,14 @@ def test_a_large_image_goes_on_in_its_middle(folder, model, monkeypatch):
 def test_a_kill_between_the_new_index_and_its_clearing_counts_nothing_twice(folder, model, monkeypatch):
     publish = Store.publish
 
-    def keep_parts(store, *arguments):
-        shutil.copytree(store._parts, folder.parent / "kept")
+    def keep_batches(store, *arguments):
+        shutil.copytree(store._batches, folder.parent / "kept")
         made = publish(store, *arguments)
-        shutil.copytree(folder.parent / "kept", store._parts)
+        shutil.copytree(folder.parent / "kept", store._batches)
         return made
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "publish", keep_parts)
+        patch.setattr(Store, "publish", keep_batches)
         first = make(folder, model)
     write_image(folder / "new.png", 30)
     second = make(folder, model)
@@ -162,7 +162,7 @@ def test_a_broken_index_is_made_again(folder, model, caplog, file, kept):
     assert make(folder, model).encoded == 0
 
 
-def test_another_model_or_option_has_an_index_of_its_own(folder, model):
+def test_another_model_or_option_has_its_own_index(folder, model):
     make(folder, model)
     others = [
         attach(tiny_backbone(1), "zero_shot"),
@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_listed_and_the_rest_found(folder, model):
 
 
 def test_a_folder_without_images_is_named(tmp_path, model):
-    with pytest.raises(ConfigError, match="nowhere is no folder"):
+    with pytest.raises(ConfigError, match="nowhere is not a folder"):
         make(tmp_path / "nowhere", model)
     (tmp_path / "images").mkdir()
     with pytest.raises(ConfigError, match=r"images holds no images \(.jpg, .*\)"):

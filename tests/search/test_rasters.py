@@ -57,7 +57,7 @@ def test_a_window_is_that_part_with_the_stretch_of_the_whole(four_bands):
 
 
 def test_a_centre_is_where_the_projection_puts_it(four_bands):
-    source = reading.look(four_bands, IndexOptions())
+    source = reading.probe(four_bands, IndexOptions())
     longitude, latitude = source.centre(Window(-10, 0, 20, 20))  # its middle is on the central meridian
     assert abs(longitude - 9) < 1e-9
     metres = 6_367_449 * math.radians(latitude) - 16_038.5 * math.sin(2 * math.radians(latitude))  # along WGS 84
@@ -81,16 +81,16 @@ def test_what_holds_no_data_is_black_and_counts_for_nothing(tmp_path):
     shown = pixels(path)
     assert shown[15:].max() == 0 and shown[:15].max() == 255 and shown[0, 0].max() == 0
     assert 100 < shown[7, 20, 0] < 150  # of the data alone
-    source = reading.look(path, IndexOptions())
+    source = reading.probe(path, IndexOptions())
     assert [image is None for image in source.read([Window(0, 0, 15, 15), Window(0, 15, 15, 15)])] == [False, True]
     with pytest.raises(DataError, match=r"half.tif: holds no data"):
         pixels(path, Window(0, 15, 15, 15))
 
 
-def test_a_raster_without_data_is_told(tmp_path):
+def test_a_raster_without_data_is_reported(tmp_path):
     path = write_raster(tmp_path / "void.tif", np.full((3, 8, 8), 7, dtype=np.uint16), nodata=7)
     with pytest.raises(DataError, match=r"void.tif: holds no data"):
-        reading.look(path, IndexOptions())
+        reading.probe(path, IndexOptions())
 
 
 def test_a_band_of_one_value_is_black(tmp_path):
@@ -98,25 +98,25 @@ def test_a_band_of_one_value_is_black(tmp_path):
     assert pixels(path, Window(0, 0, 8, 8)).max() == 0
 
 
-def test_a_band_that_is_not_there_is_told(tmp_path):
+def test_a_missing_band_is_reported(tmp_path):
     path = write_raster(tmp_path / "one.tif", np.zeros((1, 8, 8), dtype=np.uint16))
-    with pytest.raises(DataError, match=r"one.tif: has 1 bands, but bands \(1, 2, 3\) are asked for"):
-        reading.look(path, IndexOptions())
+    with pytest.raises(DataError, match=r"one.tif: has 1 bands, but bands \(1, 2, 3\) were requested"):
+        reading.probe(path, IndexOptions())
     assert pixels(path, Window(0, 0, 8, 8), bands=(1, 1, 1)).shape == (8, 8, 3)
 
 
-def test_a_torn_raster_is_told(four_bands):
+def test_a_torn_raster_is_reported(four_bands):
     content = four_bands.read_bytes()
     four_bands.write_bytes(content[: len(content) // 2])
     with pytest.raises(DataError, match=r"four.tif: cannot be read as a raster"):
         pixels(four_bands)
 
 
-def test_bands_without_a_place_are_read_without_coordinates(tmp_path):
+def test_bands_without_coordinates_are_read(tmp_path):
     path = tmp_path / "five.tif"
     with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
         write_raster(path, np.zeros((5, 8, 8), dtype=np.uint8), crs=None, transform=None)
-    source = reading.look(path, IndexOptions())
+    source = reading.probe(path, IndexOptions())
     assert isinstance(source, rasters.Raster)
     assert np.isnan(source.centre(Window(0, 0, 8, 8))).all()
 
@@ -145,7 +145,7 @@ def test_rasterio_reads_what_pillow_cannot(tmp_path, settings, raster):
     assert reading.is_raster(path) is raster
 
 
-def test_pictures_of_other_kinds_are_no_rasters(tmp_path):
+def test_pictures_of_other_kinds_are_not_rasters(tmp_path):
     for name in ("a.jpg", "a.png", "a.tif"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
         assert not reading.is_raster(tmp_path / name)

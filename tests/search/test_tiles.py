@@ -50,7 +50,7 @@ def test_windows_follow_the_rows_of_the_image():
     [
         ({"tile": 4}, "tile = 4 must be at least 16 pixels"),
         ({"tile": "big"}, "tile = 'big' is str, but must be int"),
-        ({"overlap": 0.95}, "overlap = 0.95 must be a share from 0 to 0.9"),
+        ({"overlap": 0.95}, "overlap = 0.95 must be a fraction from 0 to 0.9"),
         ({"bands": (1, 2)}, r"bands = \(1, 2\) must be three band numbers from 1"),
         ({"bands": (0, 1, 2)}, "bands = .* must be three"),
         ({"bands": (1.0, 2, 3)}, "bands = .* must be three"),

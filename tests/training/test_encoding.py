@@ -1,4 +1,4 @@
-"""Embeddings of a split: each where its image or caption stands, whatever shares a batch with it."""
+"""Embeddings of a split: in the order of its images and captions, whatever shares a batch with them."""
 
 import torch
 from small_clips import moved, tiny_backbone
@@ -18,7 +18,7 @@ def prepared(model):
     return PreparedSplit(Inputs(tokens, {}, {}, pixels=pixels.numpy()), torch.tensor([2, 0, 1]), rows, image_of)
 
 
-def test_embeddings_stand_in_the_order_of_the_split(monkeypatch):
+def test_embeddings_are_in_the_order_of_the_split(monkeypatch):
     monkeypatch.setattr(encoding, "ENCODE_BATCH", 2)  # so that captions are spread over batches by their length
     model = moved(adapters.attach(tiny_backbone(), "mrs", share=16))
     split = prepared(model)

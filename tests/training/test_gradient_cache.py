@@ -6,7 +6,7 @@ from small_steps import PAIRS, batch_loss, prepared_pairs, started
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from petl_core.adapters.towers import blocks_of, towers
-from petl_core.measuring import saved_bytes
+from petl_core.measuring import activation_bytes
 from petl_core.training import epoch
 
 HMMC = {"w_image": 1.0, "w_text": 0.5}
@@ -97,11 +97,11 @@ def test_no_more_is_in_memory_than_for_a_batch_of_one_chunk(prepared, monkeypatc
     cached = peak_of_activations(prepared, PAIRS, gradient_cache=2)
     assert 0 < cached < chunk < plain / 3
     monkeypatch.setattr(epoch, "embed_in_chunks", with_whole_graph)
-    assert peak_of_activations(prepared, PAIRS, gradient_cache=2) > plain / 2, "this would not tell one graph from many"
+    assert peak_of_activations(prepared, PAIRS, gradient_cache=2) > plain / 2, "one graph would pass for many"
 
 
 def test_the_loss_keeps_embeddings_and_no_activations(prepared):
     state = started(**HMMC, gradient_cache=2)
-    kept = saved_bytes(lambda: batch_loss(state, prepared)["total"])
+    saved = activation_bytes(lambda: batch_loss(state, prepared)["total"])
     embeddings = 4 * PAIRS * 32 * 4  # two views of images and texts, d = 32, four bytes
-    assert kept < 2 * embeddings + 3 * 6 * PAIRS**2 * 4  # and what three contrasts keep of their similarities
+    assert saved < 2 * embeddings + 3 * 6 * PAIRS**2 * 4  # and what three contrasts keep of their similarities

@@ -23,7 +23,7 @@ SIDE_METHODS = ("linear_probe", "clip_adapter", "lst", "focus")
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """Captions of many lengths; one image and one caption stand twice."""
+    """Captions of many lengths; one image and one caption occur twice."""
     root = tmp_path_factory.mktemp("data")
     folder = drawn_scenes.write(root, "scenes-x", train=20, test=6, size=40, progress=False)
     names = (folder / "train_filename.txt").read_text().split()
@@ -77,7 +77,7 @@ def test_pixels_from_the_cache_are_those_of_the_images(dataset, frozen, tmp_path
     assert torch.equal(cached.inputs.tokens[cached.tokens_of], live.inputs.tokens[live.tokens_of])
 
 
-def test_labelled_captions_stand_beside_plain_ones(dataset, frozen, tmp_path):
+def test_labelled_captions_are_kept_with_plain_ones(dataset, frozen, tmp_path):
     template = "{scene}: {caption}"
     part = dataset.train.subset([1, 4])
     prepared = inputs.cached_pixels(dataset.train, frozen, tmp_path, scene_template=template).part(part, template)
@@ -88,7 +88,7 @@ def test_labelled_captions_stand_beside_plain_ones(dataset, frozen, tmp_path):
 
 @pytest.mark.parametrize("method", SIDE_METHODS)
 def test_training_from_cache_has_the_losses_of_training_from_images(method, dataset, tmp_path):
-    """Twenty steps with second views, whose dropout strikes the same elements; half precision costs below 1e-3."""
+    """Twenty steps with second views, whose dropout drops the same elements; half precision costs below 1e-3."""
     config = RunConfig(method=method, batch_size=8, learning_rate=1e-3, epochs=10, pairs="images")
     losses = {}
     for source in ("images", "cache"):
@@ -163,13 +163,13 @@ def test_towers_run_once(dataset, frozen, tmp_path, monkeypatch):
         ({"split": "test"}, 4),  # other pixels and tokens, too
     ],
 )
-def test_whatever_changes_the_taps_has_a_cache_of_its_own(dataset, frozen, tmp_path, changes, made):
+def test_whatever_changes_the_taps_has_its_own_cache(dataset, frozen, tmp_path, changes, made):
     load(dataset, tiny_backbone(), tmp_path)
     load(dataset, frozen, tmp_path, **changes)
     assert caches(tmp_path) == 4 + made  # pixels, tokens, and the taps of both towers
 
 
-def test_another_backbone_precision_or_preprocessing_has_a_cache_of_its_own(dataset, tmp_path):
+def test_another_backbone_precision_or_preprocessing_has_its_own_cache(dataset, tmp_path):
     other = tiny_backbone()
     blurred = open_clip.image_transform(32, is_train=False, interpolation="bilinear")
     variants = (

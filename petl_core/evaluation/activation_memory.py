@@ -1,6 +1,6 @@
-"""What a finished run's training kept for the backward pass of a step: measured again, exactly, without training.
+"""Activation memory of a finished run's training step, measured exactly and without training again.
 
-Of :mod:`efficiency` this is the counterpart for the runs of a comparison: their own batches, loss and options.
+:mod:`efficiency` measures methods on random batches; here each run has its own batch, loss and options.
 """
 
 import tempfile
@@ -15,7 +15,7 @@ import torch
 from petl_core import adapters, backbone
 from petl_core.config import RunConfig
 from petl_core.data import Split, default_data
-from petl_core.measuring import MIB, saved_bytes
+from petl_core.measuring import MIB, activation_bytes
 from petl_core.runs.experiment import draw_images, find_device
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, encoding, inputs
@@ -25,20 +25,23 @@ from petl_core.training.scenes import SceneTerm
 from petl_core.training.state import TrainState
 
 
-def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> float:
-    """MiB that autograd keeps of one training step of a run, from its loss until its backward pass.
+def activation_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> float:
+    """MiB of activations that one training step of a run saves for its backward pass.
 
-    The method is attached anew, and takes the loss of one batch of the training split, all its terms included; a queue
-    is full. Weights, the queue, and the batch's pixels and tokens do not count: they are in memory anyway. Equal
-    configurations give equal bytes, and runs with one seed and batch size are measured on one batch.
+    The method is attached to the backbone again and computes its whole loss on one batch of the training split, with a
+    full queue if it has one. Counted is what autograd has saved by then
+    (:func:`petl_core.measuring.activation_bytes`), without weights, the queue, and the batch's pixels and tokens,
+    which are in memory anyway. Equal configurations give equal bytes; runs with the same seed and batch size are
+    measured on the same batch.
 
     Args:
         run: a finished one.
-        data_root: folder of the data sets; that of the run must be there.
+        data_root: folder of the data sets; the run's data set must be there.
         device: "cpu", "cuda", "cuda:1", or "auto".
 
     Returns:
-        MiB; 0 for a run that trains nothing, and NaN with a gradient cache, whose graphs live within the backward pass.
+        MiB; 0 for a run that trains nothing, NaN for one with a gradient cache, which builds its graphs only during the
+        backward pass.
     """
     config = run.config
     if not config.epochs:
@@ -62,7 +65,7 @@ def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> f
     state.queue.stored, state.queue.steps = config.queue_size, config.queue_warmup + config.queue_ramp
     model.train()
 
-    # Pixels and tokens, as they are read.
+    # The pixels and tokens that the step reads, to exclude them.
     read: list[torch.Tensor] = []
     for name in ("encode_image", "encode_text"):
         setattr(model, name, _recording(getattr(model, name), read))
@@ -70,11 +73,11 @@ def kept_mib(run: Run, data_root: str | Path = "data", device: str = "cpu") -> f
     def step() -> torch.Tensor:
         return batch_loss(state, train, rows, np.random.default_rng(config.seed), scene_term)["total"]
 
-    return saved_bytes(step, chain(model.parameters(), model.buffers(), state.queue.buffers(), read)) / MIB
+    return activation_bytes(step, chain(model.parameters(), model.buffers(), state.queue.buffers(), read)) / MIB
 
 
 def _prepare(split: Split, model: adapters.AdaptedCLIP, config: RunConfig) -> PreparedSplit:
-    """As the run's training split was, but not from the cache of all runs."""
+    """The training split as the run read it, but without the cache that runs share."""
     if not config.cache_features:
         template = config.scene_template if config.scene_probability else ""
         return encoding.prepare(split, model.backbone, scene_template=template)
@@ -83,7 +86,7 @@ def _prepare(split: Split, model: adapters.AdaptedCLIP, config: RunConfig) -> Pr
 
 
 def _recording(encode: Callable, read: list[torch.Tensor]) -> Callable:
-    """``encode``, which also puts what it reads into a list."""
+    """``encode``, which also appends its input to ``read``."""
 
     def encode_and_record(batch: torch.Tensor, **options: bool) -> torch.Tensor:
         read.append(batch)

@@ -1,4 +1,4 @@
-"""Importing the package leaves out what few models use, and all of it works as ever once it is used."""
+"""Importing the package leaves out what few models use, and all of it works as usual once it is used."""
 
 import subprocess
 import sys
@@ -13,18 +13,18 @@ from transformers import BertConfig
 from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
 
 from petl_core.adapters import attach
-from petl_core.lean_imports import WAITING, LaterName, LeanFinder, install, placeholders
+from petl_core.lazy_imports import LAZY_MODULES, LazyAttribute, LazyFinder, install, placeholders
 
 ROOT = Path(__file__).parents[1]
 
 
 def python(code: str) -> None:
-    """Run code in an interpreter of its own, in which nothing is imported yet."""
+    """Run code in a new interpreter, in which nothing is imported yet."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_package_is_imported_without_what_waits():
+def test_the_package_is_imported_without_the_lazy_modules():
     python("""
 import sys
 import petl_core.adapters, petl_core.backbone
@@ -34,21 +34,21 @@ for name in ("torch._dynamo", "sympy", "transformers", "timm"):
 """)
 
 
-def test_every_name_that_waits_is_found_and_the_compiler_works():
-    """Of open_clip's and torchvision's own names; ``BeamSearchScorer`` has left transformers."""
+def test_every_lazy_attribute_is_found_and_the_compiler_works():
+    """Those that open_clip and torchvision import; ``BeamSearchScorer`` has left transformers."""
     python("""
 import sys
 import petl_core.backbone
-from petl_core.lean_imports import LaterName, Placeholder
+from petl_core.lazy_imports import LazyAttribute, Placeholder
 
-later = {
-    (name, value._later): value
+lazy = {
+    (name, value._target): value
     for module_name, module in list(sys.modules.items()) if module_name.startswith(("open_clip", "torchvision"))
-    for name, value in vars(module).items() if isinstance(value, LaterName)
+    for name, value in vars(module).items() if isinstance(value, LazyAttribute)
 }
-found = {name for name, _ in later}
+found = {name for name, _ in lazy}
 assert {"AutoModel", "AutoConfig", "PretrainedConfig", "Mlp", "RotAttentionPool2d", "is_compile_supported"} <= found
-for (name, _), value in later.items():
+for (name, _), value in lazy.items():
     assert name == "BeamSearchScorer" or callable(value._real()), name
 
 import torch
@@ -90,15 +90,15 @@ def test_a_tower_of_timm_is_built():
     assert embed(model, images_for(model.backbone), captions(5, 12)).shape == (8, 2 * 64)
 
 
-def test_a_name_that_waits_is_called_asked_and_checked_against():
-    ordered, later = LaterName("collections", "OrderedDict"), LaterName("collections", "OrderedDict")
+def test_a_lazy_attribute_is_called_asked_and_checked_against():
+    ordered, other = LazyAttribute("collections", "OrderedDict"), LazyAttribute("collections", "OrderedDict")
     assert ordered(a=1) == {"a": 1}
-    assert later.fromkeys("ab") == {"a": None, "b": None}
-    assert isinstance(ordered(), later) and isinstance(ordered(), (int, later))
-    assert not isinstance({}, later)
-    assert not hasattr(later, "__wrapped__")
+    assert other.fromkeys("ab") == {"a": None, "b": None}
+    assert isinstance(ordered(), other) and isinstance(ordered(), (int, other))
+    assert not isinstance({}, other)
+    assert not hasattr(other, "__wrapped__")
     with pytest.raises(AttributeError):
-        LaterName("collections", "Nothing")()
+        LazyAttribute("collections", "Nothing")()
 
 
 def test_poolers_tell_the_outputs_of_transformers_apart():
@@ -114,14 +114,14 @@ def test_modules_that_are_imported_or_not_installed_are_left_alone():
         assert "no_such_package.part" not in sys.modules
         import wave
 
-        assert isinstance(wave.open, LaterName)
+        assert isinstance(wave.open, LazyAttribute)
     import wave
 
-    assert not isinstance(wave.open, LaterName)
+    assert not isinstance(wave.open, LazyAttribute)
 
 
 def test_it_is_installed_once_and_finds_nothing_else():
     install()
-    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, LeanFinder)]
+    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, LazyFinder)]
     assert finder.find_spec("json") is None
-    assert WAITING.keys() == {"torchvision", "open_clip"}
+    assert LAZY_MODULES.keys() == {"torchvision", "open_clip"}
