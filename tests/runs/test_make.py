@@ -5,8 +5,10 @@ import subprocess
 
 import pytest
 
-from petl_core.data.default_data import DRAWN
+from petl_core.data import default_data
 from petl_core.paths import ROOT
+
+DRAWN = ("scenes", "scenes-tiny", "scenes-natural", "scenes-natural-tiny")  # as in the Makefile
 
 
 @pytest.fixture
@@ -34,6 +36,11 @@ def test_clean_leaves_runs_data_and_figures(checkout):
     drawn = {f"data/{name}_precomp" for name in DRAWN}
     assert left_by("clean", checkout) == kept | drawn
     assert left_by("clean-runs", checkout) == kept - {"runs/0123456789abcdef"}
+
+
+def test_the_makefile_knows_every_data_set_that_is_drawn():
+    # Fixtures of other tests add small ones.
+    assert {name for name in default_data.DRAWN if not name.endswith("-mini")} == set(DRAWN)
 
 
 def test_help_lists_every_target_and_says_what_is_lost():
