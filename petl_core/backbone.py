@@ -122,13 +122,18 @@ def trim(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
 
 
 def caption_lengths(tokens: torch.Tensor, clip: nn.Module | None = None) -> torch.Tensor:
-    """(B,) number of tokens of each caption (B, context) without its padding, for the text tower of ``clip`` or CLIP's.
+    """(B,) number of tokens of each caption (B, context) without the padding of ``clip``'s text tower, or of CLIP's."""
+    text = getattr(clip, "text", None)
+    padding = text.config.pad_token_id if isinstance(text, HFTextEncoder) else getattr(text, "pad_id", 0)
+    return lengths_without(tokens, padding)
+
+
+def lengths_without(tokens: torch.Tensor, padding: int) -> torch.Tensor:
+    """(B,) number of tokens of each caption (B, context) up to the last that is not padding.
 
     CLIP's padding is also its token of an exclamation mark inside a word, so only what follows the last other token
     counts as padding.
     """
-    text = getattr(clip, "text", None)
-    padding = text.config.pad_token_id if isinstance(text, HFTextEncoder) else getattr(text, "pad_id", 0)
     places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
     return ((tokens != padding) * places).amax(dim=1)
 

@@ -23,6 +23,7 @@ from petl_core.adapters.base import AdaptedCLIP, SideMethod
 from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
 from petl_core.adapters.towers import blocks_of, width_of
+from petl_core.backbone import lengths_without
 from petl_core.validation import ConfigError
 
 MLP_RATIO = 2
@@ -211,9 +212,8 @@ def query_and_keys(
     places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
     pooled = text_global_pool(places, tokens, pool_type, eos_id)  # (B,)
     at_query = one_hot(pooled, tokens.shape[1])
-    # CLIP's padding is also its token of an exclamation mark: only what follows the last other token is padding.
-    lengths = ((tokens != pad_id) * (places + 1)).amax(dim=1, keepdim=True)
-    return at_query.float(), (places < lengths) & (at_query == 0)
+    is_token = places < lengths_without(tokens, pad_id)[:, None]
+    return at_query.float(), is_token & (at_query == 0)
 
 
 def _pooling(tower: nn.Module) -> dict:
