@@ -168,6 +168,15 @@ def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def readable_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of :func:`by_layer` to print."""
+    return table.assign(
+        Target=table["Target"].map("{:.3f}".format),
+        Background=table["Background"].map("{:.3f}".format),
+        Difference=table["Difference"].map("{:+.3f}".format).str.replace("-", MINUS),
+    )
+
+
 def _interval_and_p(values: np.ndarray) -> tuple[float, float, float]:
     """The 95 % interval of the mean of values (S, N) of S seeds and N images, and its p-value, NaN with one seed."""
     if len(values) >= comparison.SEEDS_FOR_A_VERDICT:

@@ -15,6 +15,7 @@ from petl_core.evaluation.focus import (
     TargetTest,
     by_layer,
     query_hits_as_image_hits,
+    readable_layers,
     readable_recalls,
     target_boxes,
     target_focus,
@@ -49,6 +50,11 @@ def test_layers_are_summed_up_over_seeds_and_images():
             "background": [0.2, 0.2, 0.2, 0.2, 0.3, 0.5, 0.4, 0.2],
         }
     )
+    printed = readable_layers(by_layer(focus))
+    assert printed[["Target", "Background", "Difference"]].values.tolist() == [
+        ["0.500", "0.200", "+0.300"],
+        ["0.300", "0.350", "−0.050"],
+    ]
     table = by_layer(focus).set_index("Layer")
     assert table["Difference"].round(6).tolist() == [0.3, -0.05]
     assert table.loc[1, "95% interval"] == "[+0.300, +0.300]"
