@@ -1,4 +1,4 @@
-"""The default data sets: small captioned aerial scenes and ground-level twins, drawn when first used.
+"""The default data sets: small captioned aerial scenes and ground-level scenes, drawn when first used.
 
 The ``-tiny`` ones take seconds and serve as tests; the others make the default study.
 """
