@@ -32,11 +32,22 @@ def scores(runs: Sequence[Run], rule: str = "strict") -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def epoch_seconds(run: Run) -> float:
+    """The median of a run's epochs, which a machine that slept or was busy for a while hardly moves; 0 if untrained."""
+    seconds = [epoch["seconds"] for epoch in run.metrics["history"] if "seconds" in epoch]
+    return float(np.median(seconds)) if seconds else 0.0
+
+
+def training_seconds(run: Run) -> float:
+    """As many times :func:`epoch_seconds` as epochs were trained."""
+    return epoch_seconds(run) * (len(run.metrics["history"]) - 1)
+
+
 def costs(runs: Sequence[Run]) -> pd.DataFrame:
     """Key, size, chosen epoch, seconds, speed, peak memory (GPU, or process on a CPU) and mR; NaN if untrained."""
     rows = []
     for run in runs:
-        seconds = [epoch["seconds"] for epoch in run.metrics["history"] if "seconds" in epoch]
+        seconds = epoch_seconds(run)
         row: dict[str, Any] = {
             "key": run.config.hash,
             "seed": run.config.seed,
@@ -53,8 +64,8 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
         if seconds:  # it was trained
             row |= {
                 "learning_rate": run.config.learning_rate,
-                "seconds_per_epoch": float(np.mean(seconds)),
-                "images_per_second": run.metrics["images"]["train"] / float(np.mean(seconds)),
+                "seconds_per_epoch": seconds,
+                "images_per_second": run.metrics["images"]["train"] / seconds,
                 "peak_memory_mib": run.metrics.get("peak_memory_mib", np.nan),
                 "validation_mr": validation_mr(run),
             }

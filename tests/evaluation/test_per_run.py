@@ -32,6 +32,19 @@ def test_costs_list_every_run(runs):
     assert frame.loc[1, "images_per_second"] == 40.0
 
 
+def test_a_pause_does_not_count_as_training(runs):
+    """A machine that sleeps in the middle of an epoch."""
+    trained = runs[1]
+    assert per_run.training_seconds(trained) == 4.0  # two epochs of two seconds
+    trained.metrics["history"].append({"epoch": 3, "seconds": 1481.8, "validation_mr": 9.0})
+    assert per_run.training_seconds(trained) == 6.0
+    assert per_run.costs(runs).loc[1, "images_per_second"] == 40.0
+
+
+def test_what_is_not_trained_takes_no_time(runs):
+    assert per_run.training_seconds(runs[0]) == 0.0
+
+
 def test_costs_are_printed_with_units_and_without_nan(runs, names):
     table = per_run.readable_costs(per_run.costs(runs), names)
     zero_shot, trained = table.iloc[0], table.iloc[1]
