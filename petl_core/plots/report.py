@@ -77,16 +77,15 @@ def section_html(folder: str | Path, notebook: str, outputs: dict[str, dict], ex
             continue
         shown = _table_html(folder / main) if main.endswith(".csv") else _picture_html(folder / main, _alt(record))
         links = ", ".join(f'<a href="{file}">{Path(file).suffix[1:]}</a>' for file in record["files"])
-        runs = f"{counted(len(record['runs']), 'run')}, " if record["runs"] else ""
         parts.append(
             f'<figure style="margin: 1em 0">{shown}<figcaption>{html.escape(record["caption"])} '
-            f"<small>({links}; {runs}revision {record['revision']})</small></figcaption></figure>"
+            f"<small>({links}; {_counted_runs(record)}revision {record['revision']})</small></figcaption></figure>"
         )
     return "\n".join(parts)
 
 
 def page_markdown(folder: str | Path) -> str:
-    """The whole folder as Markdown: answers, pictures and tables, with their runs folded away."""
+    """The whole folder as Markdown: answers, pictures and tables; runs are folded away at the end of each notebook."""
     folder = resolve(folder)
     parts = [
         "<!-- Written by notebooks/14_report.ipynb: do not edit. -->",
@@ -103,17 +102,22 @@ def page_markdown(folder: str | Path) -> str:
             else:
                 shown = f"![{_alt(record)}]({main})\n\n{record['caption']}"
             links = ", ".join(f"[{Path(file).suffix[1:]}]({file})" for file in record["files"])
-            parts.append(f"{shown}\n\n<sub>{links}; revision {record['revision']}</sub>")
-            if runs := record["runs"]:
-                parts.append(
-                    f"<details><summary>{counted(len(runs), 'run')}</summary><sub>{', '.join(runs)}</sub></details>"
-                )
+            parts.append(f"{shown}\n\n<sub>{links}; {_counted_runs(record)}revision {record['revision']}</sub>")
+        for runs in dict.fromkeys(tuple(record["runs"]) for record in outputs.values() if record["runs"]):
+            parts.append(
+                f"<details><summary>{counted(len(runs), 'run')}</summary><sub>{', '.join(runs)}</sub></details>"
+            )
     return "\n\n".join(parts) + "\n"
 
 
 def _answers_first(outputs: dict[str, dict]) -> list[tuple[str, dict]]:
     """Outputs by main file, answers before all others."""
     return sorted(outputs.items(), key=lambda item: not item[0].endswith(".md"))
+
+
+def _counted_runs(record: dict) -> str:
+    """The number of runs behind an output, as in ``91 runs; ``; empty if there are none."""
+    return f"{counted(len(record['runs']), 'run')}; " if record["runs"] else ""
 
 
 def contents_html(notebooks: dict[str, dict[str, dict]]) -> str:
