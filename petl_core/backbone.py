@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import nn
 from tqdm.auto import tqdm
 
-from petl_core import checkpoints, data
+from petl_core import data, weights_files
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
@@ -82,7 +82,7 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     Args:
         name: an open_clip model name ("ViT-B-32-quickgelu"), "hf-hub:org/repo", or a folder that holds
             ``open_clip_config.json`` and weights.
-        pretrained: for a model name: a tag ("openai"), a weights file (:mod:`petl_core.checkpoints` lists the
+        pretrained: for a model name: a tag ("openai"), a weights file (:mod:`petl_core.weights_files` lists the
             kinds), or "" for random weights.
         precision: "fp32", or "bf16" to hold the frozen weights in half the memory.
 
@@ -221,8 +221,8 @@ def _weights(name: str, pretrained: str) -> Iterator[str | None]:
         raise ConfigError(
             f"pretrained {pretrained!r} is neither a tag of {name} ({', '.join(tags)}) nor a file ({path} is missing)"
         )
-    checkpoints.check(path, name)
-    with checkpoints.as_state_dict(path) as file:
+    weights_files.check(path, name)
+    with weights_files.as_state_dict(path) as file:
         yield str(file)
 
 

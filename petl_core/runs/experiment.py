@@ -27,8 +27,8 @@ from petl_core.runs.folder import Run, is_finished, open_run
 from petl_core.runs.scene_tests import SceneChoice
 from petl_core.runs.testing import SplitScores, audit_selection, choose_scene_tests, score_test_split
 from petl_core.training import default_backbones, fitting, inputs
-from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed_texts
+from petl_core.training.epoch_weights import EpochWeights
 from petl_core.training.state import TrainState, best_epoch
 from petl_core.validation import ConfigError
 
@@ -165,7 +165,7 @@ class _Trained:
     validation: data.Split
     scene_choice: SceneChoice | None  # None if no test image has a label that was seen in training
     history: list[dict]
-    candidates: Candidates
+    epoch_weights: EpochWeights
     peak_memory_mib: float
     seconds: dict[str, float]
 
@@ -206,7 +206,7 @@ def _train_and_test(job: _Job, weights: str, device: torch.device) -> None:
     }
     write_json(job.folder / "metrics.json", metrics)
     (job.folder / "checkpoint.pt").unlink(missing_ok=True)
-    shutil.rmtree(trained.candidates.folder, ignore_errors=True)
+    shutil.rmtree(trained.epoch_weights.folder, ignore_errors=True)
 
 
 def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
@@ -216,7 +216,7 @@ def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
     frozen = backbone.load(weights, config.pretrained, config.precision, device)
     model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
     train, validation = job.training_parts()
-    history, candidates = [{"epoch": 0}], Candidates(job.folder / "candidates")
+    history, epoch_weights = [{"epoch": 0}], EpochWeights(job.folder / "epoch_weights")
     seconds = {"load": time.perf_counter() - started, "prepare": 0.0}
 
     trains, has_scene_tests = config.epochs > 0 and bool(model.trainable()), job.has_scene_tests(train)
@@ -229,7 +229,7 @@ def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
     if trains:
         width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
         state = TrainState.start(config, model, width, job.progress)
-        candidates = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
+        epoch_weights = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
         history = state.history
     peak = memory.mib
     model.save(job.folder / "adapter.safetensors")
@@ -241,7 +241,7 @@ def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
         started = time.perf_counter()
         scene_choice = choose_scene_tests(model, (prepared_train, train), (prepared_validation, validation), config)
         seconds["validate"] += time.perf_counter() - started
-    return _Trained(model, train, validation, scene_choice, history, candidates, peak, seconds)
+    return _Trained(model, train, validation, scene_choice, history, epoch_weights, peak, seconds)
 
 
 def _test(job: _Job, trained: _Trained) -> tuple[SplitScores, list[float], float]:
@@ -250,7 +250,7 @@ def _test(job: _Job, trained: _Trained) -> tuple[SplitScores, list[float], float
     test = job.dataset.test
     (prepared,) = job.prepare(trained.model, test, test)
     tested = score_test_split(trained.model, prepared, test, trained.scene_choice, job.config)
-    audited = audit_selection(trained.model, prepared, trained.candidates, len(trained.history))
+    audited = audit_selection(trained.model, prepared, trained.epoch_weights, len(trained.history))
     return tested, audited, time.perf_counter() - started
 
 

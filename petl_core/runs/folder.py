@@ -2,7 +2,7 @@
 
 config.json           the configuration, and the title of its method
 checkpoint.pt         the state after the last finished epoch; removed at the end
-candidates/           what was trained after each epoch; removed at the end
+epoch_weights/        what was trained after each epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
 test_hits_<mode>.npy  the same by each mode of :mod:`petl_core.runs.scene_tests`

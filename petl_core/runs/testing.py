@@ -11,9 +11,9 @@ from petl_core.config import RunConfig
 from petl_core.data import Split, scene_labels
 from petl_core.runs import scene_tests
 from petl_core.runs.scene_tests import ClassifiedSplit, Rankings, SceneChoice
-from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_captions
 from petl_core.training.epoch import temperature_of
+from petl_core.training.epoch_weights import EpochWeights
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,20 @@ def score_test_split(
     )
 
 
-def audit_selection(model: AdaptedCLIP, prepared: PreparedSplit, candidates: Candidates, epochs: int) -> list[float]:
+def audit_selection(
+    model: AdaptedCLIP, prepared: PreparedSplit, epoch_weights: EpochWeights, epochs: int
+) -> list[float]:
     """Test mR of each of a run's epochs: what choosing by the test split would have shown. Nothing is chosen by it.
 
     Args:
         model: whose weights are exchanged; it is left at the last epoch.
         prepared: the test split.
-        candidates: what was trained after each epoch.
+        epoch_weights: what was trained after each epoch.
         epochs: their number, epoch 0 included; where that is the only one, nothing was trained and nothing is audited.
     """
     found = []
     for epoch in range(epochs if epochs > 1 else 0):
-        candidates.load(epoch, model)
+        epoch_weights.load(epoch, model)
         scores = retrieval.similarity(*embed(model, prepared))
         found.append(retrieval.evaluate(scores, prepared.image_of.numpy())["strict"]["mr"])
     return found

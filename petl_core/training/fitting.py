@@ -1,4 +1,4 @@
-"""Training of a run: a checkpoint and a candidate after each epoch, and the best on validation at the end."""
+"""Training of a run: a checkpoint and the weights after each epoch, and the best on validation at the end."""
 
 import logging
 import time
@@ -8,8 +8,8 @@ from pathlib import Path
 from petl_core import recycling, retrieval
 from petl_core.adapters import AdaptedCLIP
 from petl_core.training import epoch
-from petl_core.training.candidates import Candidates
 from petl_core.training.encoding import PreparedSplit, embed, embed_images, embed_texts
+from petl_core.training.epoch_weights import EpochWeights
 from petl_core.training.state import TrainState, best_epoch
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 def fit(
     state: TrainState, train: PreparedSplit, validation: PreparedSplit, folder: Path, inputs: dict[str, str]
-) -> Candidates:
+) -> EpochWeights:
     """Train all epochs, or continue from a checkpoint, and leave the model at its best epoch.
 
     Stops after ``patience`` epochs without a better validation mR.
@@ -25,18 +25,18 @@ def fit(
     Args:
         state: as started; its history is complete afterwards.
         train, validation: disjoint parts of the training split.
-        folder: of the run, for its checkpoint and its candidates.
+        folder: of the run, for its checkpoint and the weights of its epochs.
         inputs: digests of data, images and backbone; a checkpoint started with others is refused.
 
     Returns:
         The trained weights after each epoch.
     """
     config, model = state.config, state.model
-    candidates = Candidates(folder / "candidates")
+    saved = EpochWeights(folder / "epoch_weights")
     state.resume(folder / "checkpoint.pt", inputs)
     if not state.history:
         state.history.append({"epoch": 0, "validation_mr": validation_mr(model, validation)})
-        candidates.save(0, model)
+        saved.save(0, model)
     while state.goes_on:
         started = time.perf_counter()
         terms = epoch.train_epoch(state, train)
@@ -47,11 +47,11 @@ def fit(
         if config.queue_size:
             entry["drift"] = _drift(state, train)
         log.info("epoch %d: loss %.4f, validation mR %.2f", entry["epoch"], terms["total"], entry["validation_mr"])
-        candidates.save(entry["epoch"], model)
+        saved.save(entry["epoch"], model)
         state.history.append(entry)
         state.save(folder / "checkpoint.pt", inputs)
-    candidates.load(best_epoch(state.history)["epoch"], model)
-    return candidates
+    saved.load(best_epoch(state.history)["epoch"], model)
+    return saved
 
 
 def validation_mr(model: AdaptedCLIP, validation: PreparedSplit) -> float:

@@ -116,7 +116,7 @@ def test_a_method_that_cannot_adapt_the_backbone_is_named(world, tmp_path):
 def test_a_disk_that_is_too_small_is_reported(world, monkeypatch):
     plan = plan_of(world)
     costs_of = {checks.costs.kind_of(run).hash: COST for run in plan.left}
-    # 1 GiB of caches and one of the run's weights; 8 while it is trained: 2 candidates, and 2 checkpoints of 3.
+    # 1 GiB of caches and one of the run's weights; 8 while it is trained: weights of 2 epochs, and 2 checkpoints of 3.
     for free, passed in ((10 * 2**30, True), (10 * 2**30 - 1, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         check = checks.check_disk(plan, costs_of)

@@ -52,7 +52,7 @@ def test_a_run_leaves_a_complete_account(finished):
     assert {"revision", "python", "torch", "open_clip_torch", "threads"} <= metrics["environment"].keys()
     assert metrics["peak_memory_mib"] > 0
     assert finished.test_hits.shape == (10, 7)
-    assert not (finished.folder / "checkpoint.pt").exists() and not (finished.folder / "candidates").exists()
+    assert not (finished.folder / "checkpoint.pt").exists() and not (finished.folder / "epoch_weights").exists()
 
 
 def test_the_selection_audit_has_the_test_mr_of_every_epoch_and_decides_nothing(finished):

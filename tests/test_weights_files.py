@@ -9,7 +9,7 @@ from open_clip import factory
 from safetensors.torch import save_file
 from torch import nn
 
-from petl_core import backbone, checkpoints
+from petl_core import backbone, weights_files
 from petl_core.validation import ConfigError
 
 SMALL = {
@@ -54,7 +54,7 @@ def save_training_checkpoint(weights, path):
 def save_archive(weights, path):
     """As OpenAI does: TorchScript, weights in half precision, three sizes among them."""
     root = nn.Module()
-    sizes = {name: torch.tensor(0) for name in checkpoints.OF_OPENAI}
+    sizes = {name: torch.tensor(0) for name in weights_files.OF_OPENAI}
     for name, weight in {**weights, **sizes}.items():
         *modules, leaf = name.split(".")
         holder = root

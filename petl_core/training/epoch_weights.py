@@ -8,7 +8,7 @@ from petl_core.adapters import AdaptedCLIP
 from petl_core.files import write_atomically
 
 
-class Candidates:
+class EpochWeights:
     """The trained weights of a run by epoch: ``folder/epoch_007.safetensors``; epoch 0 is before training."""
 
     def __init__(self, folder: Path):
