@@ -127,10 +127,11 @@ def format_value(factor: str, value: Any) -> str:
     return VALUE_NAMES.get(factor, {}).get(value, str(value))
 
 
-def _queue_words(settings: dict[str, Any]) -> str:
-    """Its keys, then the other changed settings; numbers follow the name of their field."""
-    words = [format_value("queue_keys", settings.pop("queue_keys", RunConfig().queue_keys))]
-    for name, value in settings.items():
+def _queue_words(changed: dict[str, Any]) -> str:
+    """Its keys and its weight, then the other changed settings; numbers follow the name of their field."""
+    defaults = RunConfig()
+    words = []
+    for name, value in {"queue_keys": defaults.queue_keys, "queue_weight": defaults.queue_weight, **changed}.items():
         shown = format_value(name, value)
         words.append(shown if isinstance(value, str) else f"{name.removeprefix('queue_')} {shown}")
     return ", ".join(words)

@@ -30,12 +30,12 @@ def test_the_momentum_of_slow_keys_has_no_effect_on_own_ones(tmp_path):
     assert [factor_value(run, "queue_momentum") for run in runs] == [None, 0.9]
 
 
-def test_a_queue_is_described_by_what_differs_from_its_defaults(tmp_path):
+def test_a_queue_is_described_by_its_keys_its_weight_and_what_else_was_changed(tmp_path):
     shown = {
-        "own keys": {},
-        "slow keys": {"queue_keys": "ema"},
+        "own keys, weight 1": {},
+        "slow keys, weight 1": {"queue_keys": "ema"},
         "own keys, weight 0.1": {"queue_weight": 0.1, "queue_momentum": 0.9},
-        "slow keys, text anchors, hardest 16, momentum 0.9": {
+        "slow keys, weight 1, text anchors, hardest 16, momentum 0.9": {
             "queue_keys": "ema", "queue_momentum": 0.9, "queue_directions": "text", "queue_hardest": 16,
         },
     }  # fmt: skip
