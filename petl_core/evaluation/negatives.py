@@ -45,7 +45,7 @@ def by_source(ablation: Ablation) -> pd.DataFrame:
 
         # Queues, by their keys.
         queued = rows[rows["queue_size"] > 0].sort_values("queue_size")
-        queued = queued[[_without_keys(queue) == settings_of_first for queue in queued["queue"]]]
+        queued = queued.loc[[_without_keys(queue) == settings_of_first for queue in queued["queue"]]]
         keys = [dict(queue).get("queue_keys", "own") for queue in queued["queue"]]
         parts.append(queued.assign(source=keys, negatives=queued["queue_size"]))
     return pd.concat(parts, ignore_index=True)

@@ -41,6 +41,11 @@ def test_without_larger_batches_there_is_no_line_of_them(runs):
     assert set(frame["source"]) == {"none", "own", "ema"}
 
 
+def test_without_queues_there_are_only_batches(runs):
+    frame = by_source(Ablation([run for run in runs if not run.config.queue_size], FACTORS))
+    assert set(frame["source"]) == {"none", "samples", "steps"}
+
+
 def test_queues_of_another_weight_are_shown_where_all_have_it(tmp_path):
     queues = [{"queue_size": 64, "queue_weight": 0.1, "queue_keys": keys} for keys in ("own", "ema")]
     runs = [fake_run(tmp_path, 0.5, batch_size=16, **changes) for changes in [{}, *queues]]
