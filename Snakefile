@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from petl_core.files import write_text
 from petl_core.paths import resolve
 from petl_core.runs import study
 from petl_core.runs.folder import is_finished
@@ -30,6 +31,7 @@ LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
 REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
 TIMED = ("05_efficiency", "08_queue")  # run alone
 WORKERS = 1 if SECTION.options["gpus"] or SECTION.options["runs_per_job"] else CORES  # runs at a time, in a job
+THREADS = CORES if SECTION.options["gpus"] else WORKERS  # of a job; so one run at a time uses the GPU of this machine
 
 
 def is_there(name: str) -> bool:
@@ -60,6 +62,11 @@ def attempt(job: str) -> str:
     return f"{NOTEBOOKS}/{BATCH}-{job}.ipynb"
 
 
+def asked(job: str) -> Path:
+    """The parameters of a job, in a file: a command line has no room for hundreds of configurations."""
+    return resolve(NOTEBOOKS) / f"{BATCH}-{job}.yaml"
+
+
 def outcome(name: str) -> str:
     """The file that shows that a run was tried: its metrics, or else the attempt of its job."""
     return f"{RUNS}/{name}/metrics.json" if is_there(name) else attempt(JOB_OF[name])
@@ -70,10 +77,19 @@ def as_parameters(values: dict) -> str:
     return base64.b64encode(yaml.safe_dump(values).encode()).decode()
 
 
-if workflow.is_main_process and TRAIN and not LOOKING:  # failed runs are tried again
-    for name in (name for name in SECTION.runs if not is_there(name)):
-        Path(attempt(JOB_OF[name])).unlink(missing_ok=True)
+def prepare(job: str) -> None:
+    """Write the parameters of a job, and forget its last attempt, so that failed runs are tried again."""
+    configs = [SECTION.runs[name].changed() for name in JOBS[job]]
+    places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
+    write_text(asked(job), yaml.safe_dump({"configs": configs, "workers": WORKERS, **places}))
+    Path(attempt(job)).unlink(missing_ok=True)
+    for name in JOBS[job]:
         (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
+
+
+if workflow.is_main_process and TRAIN and not LOOKING:
+    for job in sorted({JOB_OF[name] for name in SECTION.runs if not is_there(name)}):
+        prepare(job)
 
 
 rule study:
@@ -89,12 +105,6 @@ def precedents(wildcards) -> list[str]:
     return made + sorted(outcome(name) for name in elsewhere)
 
 
-def batch_parameters(wildcards) -> str:
-    places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
-    configs = [SECTION.runs[name].changed() for name in JOBS[wildcards.job]]
-    return as_parameters({"configs": configs, "workers": WORKERS, **places})
-
-
 # A run that raises, or whose process dies twice, leaves its reason and stops no other; a kernel that dies is started
 # once more, and its runs resume.
 rule train:
@@ -108,13 +118,13 @@ rule train:
     message:
         "training"
     params:
-        values=batch_parameters,
+        asked=lambda wildcards: asked(wildcards.job),
     retries: 1
-    threads: WORKERS
+    threads: THREADS
     resources:
         gpu=SECTION.options["gpus"],
     shell:
-        "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
+        "{PAPERMILL} {input[0]} {output} -f {params.asked} > {log} 2>&1"
 
 
 def notebook_inputs(wildcards) -> list[str]:

@@ -104,7 +104,9 @@ def load(name: str, pretrained: str = "", precision: str = "fp32", device: str |
     except (AssertionError, RuntimeError, ValueError, OSError, SafetensorError, UnpicklingError) as error:
         problem = textwrap.shorten(str(error), MAX_ERROR_CHARS)
         raise ConfigError(f"backbone {name!r}, pretrained {pretrained!r}: {problem}") from error
+    logit_scale = clip.logit_scale.detach().clone()
     clip = clip.to(device, DTYPES[precision]).eval().requires_grad_(False)
+    clip.logit_scale.data = logit_scale.to(device)  # which may be trained, so it stays fp32
     return Backbone(clip, preprocess, tokenizer, open_clip.get_model_config(identifier))
 
 

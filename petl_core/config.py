@@ -4,7 +4,9 @@ import dataclasses
 import hashlib
 import json
 import math
+import os.path
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from petl_core.data import scene_labels
@@ -72,7 +74,7 @@ class RunConfig:
     gradient_cache: int = 0  # pairs encoded at a time with a graph (GradCache), for large batches; 0 = all
     pairs: str = "images"  # an epoch is every image once with a random caption, or every caption ("captions")
     learning_rate: float = 2e-3
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # of all that is trained, a learned temperature included
     schedule: str = "cosine"  # to zero; "constant"; or PE-RSITR's "step", x0.7 at the 20th epoch, the 40th, ...
     validation_fraction: float = 0.2
     train_images: int = 0  # use only this many training images, drawn by the seed; 0 = all
@@ -89,7 +91,7 @@ class RunConfig:
     scene_template: str = scene_labels.TEMPLATE
     scene_weight: float = 0.0  # of a cross-entropy over the scene labels, added to the contrast
     scene_balance: bool = False  # draw the images of a batch evenly from the scenes
-    blank_captions: bool = False  # keep them in training, as PE-RSITR's release does
+    train_on_blank_captions: bool = False  # as PE-RSITR's release does
     cache_features: bool = False  # train a side method on its taps from disk, in half precision
 
     def __post_init__(self):
@@ -182,5 +184,9 @@ def _relative_to_root(name: str) -> str:
     folder = name.removeprefix("local-dir:")
     if "/" not in folder or folder.startswith("hf-hub:"):
         return name
-    path = resolve(folder).resolve()
-    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path)
+    path = resolve(folder)
+    as_written, target = Path(os.path.normpath(path)), path.resolve()
+    for place in (as_written, target):  # where a link inside the project leads to is no part of a run
+        if place.is_relative_to(ROOT):
+            return str(place.relative_to(ROOT))
+    return str(target)

@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from small_clips import gelu_and_quick_gelu, hugging_face_backbone, tiny_clip
 
-from petl_core import backbone
+from petl_core import adapters, backbone
 from petl_core.training.pretraining import PretrainConfig
 from petl_core.validation import ConfigError
 
@@ -41,8 +41,14 @@ def test_a_local_folder_loads_frozen(folder):
 
 def test_bf16_halves_the_weights_and_keeps_the_fingerprint(folder):
     full, half = backbone.load(str(folder)), backbone.load(str(folder), precision="bf16")
-    assert {p.dtype for p in half.clip.parameters()} == {torch.bfloat16}
+    in_fp32 = [name for name, weight in half.clip.named_parameters() if weight.dtype != torch.bfloat16]
+    assert in_fp32 == ["logit_scale"] and torch.equal(half.clip.logit_scale, full.clip.logit_scale)
     assert backbone.fingerprint(full.clip) == backbone.fingerprint(half.clip)
+
+
+def test_a_temperature_can_be_learned_beside_a_bf16_backbone(folder):
+    model = adapters.attach(backbone.load(str(folder), precision="bf16"), "adapter", train_logit_scale=True)
+    assert model.trainable()["clip.logit_scale"].dtype == torch.float32
 
 
 def test_pixels_and_normalisation_equal_open_clips_preprocessing(folder, paths):

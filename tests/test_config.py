@@ -78,6 +78,18 @@ def test_a_folder_has_one_name_however_it_is_written():
     assert RunConfig(backbone="ViT-B-32-quickgelu").backbone == "ViT-B-32-quickgelu"
 
 
+def test_a_link_inside_the_project_is_named_by_where_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(config, "ROOT", tmp_path / "project")
+    monkeypatch.setattr(config, "resolve", lambda path: tmp_path / "project" / path)
+    (tmp_path / "project" / "data").mkdir(parents=True)
+    (tmp_path / "large-disk").mkdir()
+    (tmp_path / "project" / "data" / "clip").symlink_to(tmp_path / "large-disk")
+    (tmp_path / "link").symlink_to(tmp_path / "project")
+    assert RunConfig(backbone="data/clip").backbone == "data/clip"
+    assert RunConfig(backbone=str(tmp_path / "link" / "weights")).backbone == "weights"
+    assert RunConfig(backbone=str(tmp_path / "large-disk")).backbone == str(tmp_path / "large-disk")
+
+
 def test_zero_shot_is_one_run_for_all_trainings_on_the_same_data_and_backbone():
     one, other = RunConfig(seed=3, learning_rate=1e-4, method="full"), RunConfig(epochs=9, w_text=0.0)
     assert one.zero_shot().hash == other.zero_shot().hash

@@ -68,6 +68,7 @@ class Split:
             captions=tuple(self.captions[j] for j in kept),
             image_of=new_index[self.image_of[kept]],
             scenes=tuple(self.scenes[i] for i in chosen),
+            blank_of=tuple(int(new_index[i]) for i in self.blank_of if new_index[i] >= 0),
         )
 
 

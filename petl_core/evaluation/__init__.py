@@ -9,7 +9,7 @@ answers            what tables of differences say about a claim, as a paragraph
 Grouping and statistics
 grouping           runs that differ only in their seed, as groups
 comparison         means, paired differences and verdicts, with intervals over seeds and test images
-leaders            which rows are bold: those that include the true best
+leaders            which rows are bold: those that may be the true best
 factors            the settings that an ablation varies, read from a run
 ablation           runs grouped by factors: table, differences, captions
 tuning             settings chosen on validation

@@ -61,7 +61,7 @@ def activation_mib(run: Run, data_root: str | Path = "data", device: str = "cpu"
     rows = next(epoch_batches(train, config, epoch=1))
     with_all_classes = replace(train, scenes=(*train.scenes, *split.scenes))
     scene_term = SceneTerm.of(model, with_all_classes) if config.scene_weight else None
-    state = TrainState.start(config, model, width=embed_texts(model, train, train.tokens_of[:1]).shape[1])
+    state = TrainState.start(config, model, width=embed_texts(model, train, train.caption_rows[:1]).shape[1])
     state.queue.stored, state.queue.steps = config.queue_size, config.queue_warmup + config.queue_ramp
     model.train()
 

@@ -45,7 +45,7 @@ def target_hits(model: AdaptedCLIP, test: Split, queries: TargetQueries) -> np.n
         (Q, 7) as from :func:`petl_core.evaluation.focus.query_hits_as_image_hits`.
     """
     prepared = encoding.prepare(test, model.backbone)
-    images = encoding.embed_images(model, prepared, prepared.pixels_of)
+    images = encoding.embed_images(model, prepared, prepared.image_rows)
     texts = encoding.embed_captions(model, queries.captions)
     return query_hits_as_image_hits(retrieval.similarity(texts, images), queries.relevant)
 

@@ -33,11 +33,11 @@ def group_runs(runs: Iterable[Run], key_of: Callable[[Run], Key]) -> list[Group]
     """Runs with equal keys as groups, in the order given.
 
     Raises:
-        ValueError: runs on different data, or runs of one group that differ in more than their seed.
+        ValueError: runs on different data, or with different weights of one backbone; or runs of one group that differ
+            in more than their seed.
     """
     runs = list(runs)
-    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
-        raise ValueError("these runs were tested on different data sets; compare runs on one")
+    _check_same_inputs(runs)
     members: dict[Key, list[Run]] = {}
     for run in runs:
         members.setdefault(key_of(run), []).append(run)
@@ -48,6 +48,21 @@ def group_runs(runs: Iterable[Run], key_of: Callable[[Run], Key]) -> list[Group]
                 "compare them in separate groups"
             )
     return [Group(key, tuple(sorted(alike, key=lambda run: run.config.seed))) for key, alike in members.items()]
+
+
+def _check_same_inputs(runs: Sequence[Run]) -> None:
+    """What has one name must have had one content in all runs; a backbone may have been replaced between them."""
+    if len({(run.config.dataset, run.metrics["inputs"]["data"]) for run in runs}) > 1:
+        raise ValueError("these runs were tested on different data sets; compare runs on one")
+    if len({run.metrics["inputs"]["images"] for run in runs}) > 1:
+        raise ValueError("these runs read different images under the same names; delete the older runs")
+    weights: dict[tuple[str, str], set[str]] = {}
+    for run in runs:
+        name = (run.config.backbone, run.config.pretrained)
+        weights.setdefault(name, set()).add(run.metrics["inputs"]["backbone"])
+    for (backbone, _), digests in weights.items():
+        if len(digests) > 1:
+            raise ValueError(f"these runs were trained on different weights of {backbone}; delete the older runs")
 
 
 def representative(groups: Iterable[Group], method: str) -> Group | None:

@@ -1,4 +1,4 @@
-"""Which values of a table are bold: in each column, those that include the true best with 95 % confidence."""
+"""Which values of a table are bold: in each column, those that may be the true best."""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,19 @@ from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import Group
 from petl_core.evaluation.names import METRICS
 
-BOLD = "Bold: with 95% confidence, the true best of the column is among these."
+BOLD = (
+    "Bold: the best mean of the column, and those of several seeds that are not significantly below it (5% level, "
+    "adjusted by Bonferroni)."
+)
 
 
 def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
     """Which groups lead in each metric.
 
     This is Gupta's subset selection: a group is out if it is significantly below the best mean, at 5 % divided by the
-    number of rivals (Bonferroni). So the truly best group is left out with a probability of at most 5 %, although the
-    best mean was picked from the same data. In descending order, groups lead until one is out or has too few seeds to
-    be judged, so that no group leads merely because its mean is uncertain.
+    number of rivals (Bonferroni). So where all can be judged, the truly best group is left out with a probability of at
+    most 5 %, although the best mean was picked from the same data. A group with too few seeds to be judged leads only
+    with the best mean; one whose seeds differ much may lead although its mean is low.
 
     Source: Gupta, "On some multiple decision (selection and ranking) rules" (Technometrics, 1965).
 
@@ -30,19 +33,11 @@ def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
     """
     columns = {}
     for metric, title in METRICS.items():
-        # Groups that are not significantly below the best.
         best = groups[int(summary[metric].argmax())]
         judged = [group for group in groups if _can_be_judged(group, best)]
         found = comparison.differences(judged, [best], metric)
         not_below = {best.key, *found["key"][found["p"] * len(found) >= comparison.SIGNIFICANCE]}
-
-        # From the best downwards, those before the first one that is out or cannot be judged.
-        leading = set()
-        for place in summary[metric].argsort()[::-1]:
-            if groups[place].key not in not_below:
-                break
-            leading.add(groups[place].key)
-        columns[title] = [group.key in leading for group in groups]
+        columns[title] = [group.key in not_below for group in groups]
     return pd.DataFrame(columns)
 
 

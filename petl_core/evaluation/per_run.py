@@ -43,6 +43,13 @@ def training_seconds(run: Run) -> float:
     return epoch_seconds(run) * (len(run.metrics["history"]) - 1)
 
 
+def encoded_per_epoch(run: Run) -> float:
+    """Images encoded in an epoch: each once, or once for each of its captions; NaN if an older run does not say."""
+    if run.config.pairs == "images":
+        return run.metrics["images"]["train"]
+    return run.metrics.get("captions", {}).get("train", np.nan)
+
+
 def costs(runs: Sequence[Run]) -> pd.DataFrame:
     """Key, size, chosen epoch, seconds, speed, peak memory (GPU, or process on a CPU) and mR; NaN if untrained."""
     rows = []
@@ -65,7 +72,7 @@ def costs(runs: Sequence[Run]) -> pd.DataFrame:
             row |= {
                 "learning_rate": run.config.learning_rate,
                 "seconds_per_epoch": seconds,
-                "images_per_second": run.metrics["images"]["train"] / seconds,
+                "images_per_second": encoded_per_epoch(run) / seconds,
                 "peak_memory_mib": run.metrics.get("peak_memory_mib", np.nan),
                 "validation_mr": validation_mr(run),
             }

@@ -78,7 +78,8 @@ def candidates(family: Sequence[Run], tuned: Sequence[str] = TUNED) -> list[Cand
         runs_with.setdefault(json.dumps(settings_of(run, tuned)), []).append(run)
 
     # Seeds at which several settings were tried, and the settings that were tried at all of them.
-    times_tried = Counter(run.config.seed for run in family)
+    tried = {(settings, run.config.seed) for settings, runs in runs_with.items() for run in runs}
+    times_tried = Counter(seed for _, seed in tried)
     compared = {seed for seed, times in times_tried.items() if times > 1} or set(times_tried)
     complete = [runs for runs in runs_with.values() if {run.config.seed for run in runs} >= compared]
     if not complete:

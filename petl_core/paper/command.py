@@ -46,7 +46,7 @@ def make_tables(args: argparse.Namespace) -> int:
     """Exit code of ``paper``; 2 if a check fails, before anything is trained."""
     settings = settings_of(args)
     if not settings["gpus"]:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # runs use a GPU that they see
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the checks measure on what the runs will use
     filled = sections.fill(study.load_sections(resolve(args.study)), settings)
     if not _check(args, filled):
         return 2

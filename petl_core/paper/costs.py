@@ -28,7 +28,7 @@ from petl_core.validation import ConfigError
 # Fields that do not change the cost of a step.
 FREE = (
     *("seed", "contrast", "margin", "temperature", "learn_temperature", "learning_rate", "weight_decay", "schedule"),
-    *("patience", "pairs", "validation_fraction", "train_images", "blank_captions", "queue_weight"),
+    *("patience", "pairs", "validation_fraction", "train_images", "train_on_blank_captions", "queue_weight"),
 )
 RATE = 1e-9  # learning rate of the measured steps, so that none diverges
 STATES = 3  # numbers in a checkpoint for each trained parameter: itself and Adam's two moments
@@ -100,8 +100,8 @@ def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.d
         # Encode, then train.
         memory = PeakMemory(device)
         for _ in range(2):
-            image = seconds_of(lambda: embed_images(model, prepared, prepared.pixels_of), device)
-            caption = seconds_of(lambda: embed_texts(model, prepared, prepared.tokens_of), device)
+            image = seconds_of(lambda: embed_images(model, prepared, prepared.image_rows), device)
+            caption = seconds_of(lambda: embed_texts(model, prepared, prepared.caption_rows), device)
         batch = whole.part(sample.subset(range(min(kind.batch_size, len(sample.images)))), template)
         step = _step_seconds(kind, model, batch, device) if kind.epochs else 0.0
         return Cost(
@@ -179,7 +179,7 @@ def _sample(train: Split, kind: RunConfig, size: int) -> Split:
 
 def _step_seconds(kind: RunConfig, model: AdaptedCLIP, batch: PreparedSplit, device: torch.device) -> float:
     """Seconds of an epoch of one batch; the second of two."""
-    width = embed_texts(model, batch, batch.tokens_of[:1]).shape[1]
+    width = embed_texts(model, batch, batch.caption_rows[:1]).shape[1]
     state = TrainState.start(kind.replace(learning_rate=RATE), model, width)
     state.history.append({"epoch": 0})
     return [seconds_of(lambda: epoch.train_epoch(state, batch), device) for _ in range(2)][-1]

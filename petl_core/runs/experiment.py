@@ -134,7 +134,8 @@ class _Job:
     @property
     def training_split(self) -> data.Split:
         """The split that both are parts of."""
-        return released_training_split(self.config, self.dataset)
+        released = self.dataset.train
+        return released.with_blank_captions() if self.config.train_on_blank_captions else released
 
     def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
         """Parts of a split, from the cache that all runs share."""
@@ -199,7 +200,8 @@ def _train_and_test(job: _Job, weights: str, device: torch.device) -> None:
             "backbone": sum(p.numel() for p in model.clip.parameters()),
         },
         "images": {name: len(split.images) for name, split in splits.items()},
-        "blank_captions_dropped": job.training_split.blank + job.dataset.test.blank,
+        "captions": {name: len(split.captions) for name, split in splits.items()},
+        "blank_captions_dropped": sum(split.blank for split in splits.values()),
         "seconds": {**trained.seconds, "test": seconds},
         "peak_memory_mib": trained.peak_memory_mib,
         "environment": provenance.environment(device),
@@ -227,7 +229,7 @@ def _train(job: _Job, weights: str, device: torch.device) -> _Trained:
 
     memory = PeakMemory(device)
     if trains:
-        width = embed_texts(model, prepared_train, prepared_train.tokens_of[:1]).shape[1]
+        width = embed_texts(model, prepared_train, prepared_train.caption_rows[:1]).shape[1]
         state = TrainState.start(config, model, width, job.progress)
         epoch_weights = fitting.fit(state, prepared_train, prepared_validation, job.folder, job.digests)
         history = state.history
@@ -277,15 +279,11 @@ def _open_verified(folder: Path, digests: dict[str, str]) -> Run:
 
 def splits_of(config: RunConfig, dataset: data.RetrievalData) -> dict[str, data.Split]:
     """What a run trains on, chooses by and is tested on: "train", "validation", "test"."""
-    released = released_training_split(config, dataset)
-    train, validation = data.split_validation(released, config.validation_fraction, seed=config.seed)
+    train, validation = data.split_validation(dataset.train, config.validation_fraction, seed=config.seed)
     train = draw_images(train, config.train_images, config.seed)
+    if config.train_on_blank_captions:
+        train = train.with_blank_captions()
     return {"train": train, "validation": validation, "test": dataset.test}
-
-
-def released_training_split(config: RunConfig, dataset: data.RetrievalData) -> data.Split:
-    """The training split as released, with blank captions only if the run asks for them."""
-    return dataset.train.with_blank_captions() if config.blank_captions else dataset.train
 
 
 def draw_images(train: data.Split, count: int, seed: int) -> data.Split:

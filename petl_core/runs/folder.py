@@ -65,6 +65,7 @@ class Metrics(TypedDict):
     selection_audit: list[float]  # test mR of each epoch, computed last; nothing is chosen by it
     parameters: dict[str, int]  # "trained" (without logit_scale), "backbone"
     images: dict[str, int]  # "train", "validation", "test"
+    captions: dict[str, int]  # the same; runs of older versions lack it
     blank_captions_dropped: int
     seconds: dict[str, float]  # "load", "prepare", "train", "validate", "test"
     peak_memory_mib: float  # of training: GPU, or the process on a CPU
@@ -141,7 +142,7 @@ def failure_of(folder: str | Path, reason: str = "") -> Failure:
     if not folder.exists():
         reason = reason or "not run yet"
     elif record and not is_finished(folder):
-        reason = record.get("reason", "stopped before its end: killed, or out of memory")
+        reason = record.get("reason", "stopped before its end: killed, out of memory, or out of disk space")
     config = None
     with contextlib.suppress(ValueError, TypeError, KeyError):  # of another version
         config = RunConfig(**record["config"])

@@ -1,6 +1,7 @@
 """A section of the study made by Snakemake: its runs, then tables and figures, with one line of progress."""
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ def make(section: Section, name: str, workers: int, options: Sequence[str], trai
     """
     command = [*SNAKEMAKE, "--keep-going", "--show-failed-logs", *options]
     command += ["--config", f"section={name}", f"train={train}"]
+    environment = dict(os.environ)
+    if not section.options["gpus"]:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # a run uses a GPU that it sees
 
     # Snakemake's output goes to a log; the user sees one line of progress.
     log = resolve(section.options["runs_root"]) / "notebooks" / f"{name}.log"
@@ -36,7 +40,7 @@ def make(section: Section, name: str, workers: int, options: Sequence[str], trai
     todo = progress.estimate(section, workers) if train else progress.found(section)
     print(f"{name}: {todo}; details in {log}", file=sys.stderr)
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT)
         try:
             progress.follow(section, process, log, workers)
         except KeyboardInterrupt:  # Snakemake was interrupted, too, and ends its jobs

@@ -26,9 +26,9 @@ from petl_core.paths import ROOT
 from petl_core.runs import tuned as settings
 from petl_core.validation import ConfigError, check_types
 
-# Of a section.
+# Of a section; its figures are in figures/<its name> if it does not say where.
 DEFAULT_OPTIONS = {
-    "figures": "figures",
+    "figures": "",
     "data_root": "data",
     "runs_root": "runs",
     "tuned": "",
@@ -128,7 +128,8 @@ def read(fields: Any, name: str) -> Section:
     _check_shape(fields, where)
     own = {key: value for key, value in fields.items() if key != "notebooks"}
     _check_fields(own, FIELDS | {key: type(value) for key, value in DEFAULT_OPTIONS.items()}, where)
-    options = {key: own.get(key, default) for key, default in DEFAULT_OPTIONS.items()}
+    defaults = DEFAULT_OPTIONS | {"figures": f"figures/{name}"}
+    options = {key: own.get(key, default) for key, default in defaults.items()}
     shared = {key: value for key, value in own.items() if key in FIELDS}
 
     notebooks: dict[str, dict] = {}

@@ -29,7 +29,7 @@ class Captions:
         first, _ = encoding.distinct([caption_key(caption) for caption in captions])
         texts = tuple(captions[i] for i in first)
         prepared = encoding.prepare_captions(model, texts)
-        return cls(texts, encoding.embed_texts(model, prepared, prepared.tokens_of, progress).numpy())
+        return cls(texts, encoding.embed_texts(model, prepared, prepared.caption_rows, progress).numpy())
 
     def nearest_to(self, query: np.ndarray, k: int = 10) -> list[tuple[str, float]]:
         """The k captions nearest to an embedding (d,), best first, with their cosines."""

@@ -79,9 +79,9 @@ class Gallery:
     def of_split(cls, split: Split, model: AdaptedCLIP, progress: bool = True) -> "Gallery":
         """The images of a data set's split, with their scenes and captions."""
         prepared = encoding.prepare(split, model.backbone, progress)
-        rows = torch.arange(int(prepared.pixels_of.max()) + 1)
+        rows = torch.arange(int(prepared.image_rows.max()) + 1)
         embeddings = encoding.embed_images(model, prepared, rows, progress).numpy()
-        return cls(model, embeddings, _SplitHits(split, prepared.pixels_of.numpy()), encoded=len(rows))
+        return cls(model, embeddings, _SplitHits(split, prepared.image_rows.numpy()), encoded=len(rows))
 
     def search_text(self, query: str, k: int = 10) -> list[Hit]:
         """The k best images, or windows, for a text, best first.

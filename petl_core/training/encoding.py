@@ -40,10 +40,10 @@ class Inputs:
             labelled = self._rows_of_captions(scene_labels.labelled_captions(split, scene_template))
         return PreparedSplit(
             inputs=self,
-            pixels_of=torch.tensor([self.row_of_image[path] for path in split.images]),
-            tokens_of=self._rows_of_captions(split.captions),
+            image_rows=torch.tensor([self.row_of_image[path] for path in split.images]),
+            caption_rows=self._rows_of_captions(split.captions),
             image_of=torch.as_tensor(split.image_of),
-            labelled_of=labelled,
+            labelled_rows=labelled,
             scenes=split.scenes,
         )
 
@@ -56,10 +56,10 @@ class PreparedSplit:
     """N images and M captions of a split, as rows of the inputs that hold them."""
 
     inputs: Inputs
-    pixels_of: torch.Tensor  # (N,) long: row of each image
-    tokens_of: torch.Tensor  # (M,) long: row of each caption
+    image_rows: torch.Tensor  # (N,) long: row of each image
+    caption_rows: torch.Tensor  # (M,) long: row of each caption
     image_of: torch.Tensor  # (M,) long: each caption's image
-    labelled_of: torch.Tensor | None = None  # (M,) long: row of each caption with its scene label
+    labelled_rows: torch.Tensor | None = None  # (M,) long: row of each caption with its scene label
     scenes: tuple[str | None, ...] = ()  # (N,) label of each image
 
 
@@ -114,8 +114,8 @@ def text_encoder(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor) -
 
 def embed(model: AdaptedCLIP, split: PreparedSplit, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Normalised float32 embeddings of a split: images (N, d) and captions (M, d)."""
-    images = embed_images(model, split, split.pixels_of, progress)
-    return images.numpy(), embed_texts(model, split, split.tokens_of, progress).numpy()
+    images = embed_images(model, split, split.image_rows, progress)
+    return images.numpy(), embed_texts(model, split, split.caption_rows, progress).numpy()
 
 
 def embed_images(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, progress: bool = False) -> torch.Tensor:
@@ -137,14 +137,14 @@ def embed_texts(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor, pr
 def embed_captions(model: AdaptedCLIP, captions: Sequence[str]) -> np.ndarray:
     """(M, d) normalised float32 embeddings of any captions; copies get identical ones."""
     prepared = prepare_captions(model, captions)
-    return embed_texts(model, prepared, prepared.tokens_of).numpy()
+    return embed_texts(model, prepared, prepared.caption_rows).numpy()
 
 
 def prepare_captions(model: AdaptedCLIP, captions: Sequence[str]) -> PreparedSplit:
     """Any captions, tokenised for a model; a split without images."""
     first, rows = distinct([caption_key(caption) for caption in captions])
     tokens = model.backbone.tokens([captions[i] for i in first])
-    return PreparedSplit(Inputs(tokens, {}, {}), pixels_of=rows[:0], tokens_of=rows, image_of=rows[:0])
+    return PreparedSplit(Inputs(tokens, {}, {}), image_rows=rows[:0], caption_rows=rows, image_of=rows[:0])
 
 
 def distinct(items: Sequence) -> tuple[list[int], torch.Tensor]:

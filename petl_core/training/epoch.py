@@ -113,12 +113,12 @@ def batch_loss(
 ) -> dict[str, torch.Tensor]:
     """The loss terms of the captions ``rows`` (B,) and their images, and their total; fills the queue."""
     config, model = state.config, state.model
-    image_rows = train.pixels_of[train.image_of[rows]]
-    caption_rows = train.tokens_of[rows]
+    image_rows = train.image_rows[train.image_of[rows]]
+    caption_rows = train.caption_rows[rows]
     read_rows = caption_rows
     if config.scene_probability:
         labelled = torch.from_numpy(scene_labels.draw_labelled(len(rows), config.scene_probability, scene_rng))
-        read_rows = torch.where(labelled, train.labelled_of[rows], caption_rows)
+        read_rows = torch.where(labelled, train.labelled_rows[rows], caption_rows)
 
     # The batch, and the second views that the terms with a weight need.
     size = config.gradient_cache or len(rows)

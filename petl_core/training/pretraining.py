@@ -29,6 +29,7 @@ from petl_core.training.encoding import PreparedSplit, embed, prepare
 from petl_core.training.epoch import LARGEST_LOGIT_SCALE, in_batches, one_caption_per_image
 from petl_core.validation import ConfigError
 
+RECIPE = 1  # raised whenever the same configuration would train differently, or the scenes it is trained on change
 SHARDS = 4  # of a batch of images; its captions, which are cheaper, are one more
 
 
@@ -79,10 +80,11 @@ def is_done(folder: Path, config: PretrainConfig) -> bool:
     Raises:
         ConfigError: it holds a backbone of another recipe.
     """
-    report = Path(folder) / "pretrain.json"
-    if not report.exists():
+    path = Path(folder) / "pretrain.json"
+    if not path.exists():
         return False
-    if read_json(report)["config"] != dataclasses.asdict(config):
+    report = read_json(path)
+    if report["config"] != dataclasses.asdict(config) or report.get("recipe", 1) != RECIPE:
         raise ConfigError(f"{folder} holds a backbone of another recipe; delete it to pre-train this one")
     return True
 
@@ -107,6 +109,7 @@ def pretrain(config: PretrainConfig, dataset: RetrievalData, folder: Path, progr
         write_atomically(folder / "open_clip_model.safetensors", lambda path: save_file(weights, path))
         scores = retrieval.similarity(*embed(model, prepare(dataset.test, model.backbone, progress)))
         report = {
+            "recipe": RECIPE,
             "config": dataclasses.asdict(config),
             "parameters": model.trainable_count(),
             "history": history,
@@ -129,7 +132,7 @@ class _Trainer:
     def train(self, progress: bool) -> list[dict]:
         """All epochs; the mean loss of each."""
         config = self.config
-        steps = config.epochs * math.ceil(len(self.train_split.pixels_of) / config.batch_size)
+        steps = config.epochs * math.ceil(len(self.train_split.image_rows) / config.batch_size)
         history, step = [], 0
         with tqdm(total=steps, desc="pre-training", disable=not progress, unit="step", mininterval=1) as bar:
             for epoch in range(config.epochs):
@@ -177,7 +180,7 @@ class _Trainer:
 
     def _image_encoders(self, rows: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
         """For each shard an encoder of its images, (B / shards, d) normalised."""
-        pixels = self.train_split.inputs.pixels[self.train_split.pixels_of[self.train_split.image_of[rows]].numpy()]
+        pixels = self.train_split.inputs.pixels[self.train_split.image_rows[self.train_split.image_of[rows]].numpy()]
 
         def encoder(shard: torch.Tensor) -> Callable[[], torch.Tensor]:
             return lambda: self.model.encode_image(self.model.backbone.normalise(shard), normalize=True)
@@ -185,7 +188,7 @@ class _Trainer:
         return [encoder(shard) for shard in torch.from_numpy(pixels).chunk(self.config.shards)]
 
     def _text_encoder(self, rows: torch.Tensor) -> Callable[[], torch.Tensor]:
-        tokens = backbone.trim(self.train_split.inputs.tokens[self.train_split.tokens_of[rows]])
+        tokens = backbone.trim(self.train_split.inputs.tokens[self.train_split.caption_rows[rows]])
         return lambda: self.model.encode_text(tokens, normalize=True)
 
 

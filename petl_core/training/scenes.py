@@ -56,7 +56,7 @@ class SceneTerm:
         names = scene_labels.scene_classes(train.scenes)
         prompts = prepare_captions(model, scene_labels.class_prompts(names))
         classes = torch.from_numpy(scene_labels.class_indices(train.scenes, names)).to(model.device)
-        return cls(text_encoder(model, prompts, prompts.tokens_of), classes)
+        return cls(text_encoder(model, prompts, prompts.caption_rows), classes)
 
     def loss(
         self, batches: dict[str, torch.Tensor], images: torch.Tensor, temperature: float | torch.Tensor

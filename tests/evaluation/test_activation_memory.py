@@ -46,9 +46,9 @@ def test_it_is_what_autograd_saves_for_that_loss_without_weights_and_inputs(plac
     split = default_data.load_or_draw("scenes-mini", places["data_root"]).train
     batch = encoding.prepare(draw_images(split, config.batch_size, config.seed), model.backbone)
     rows = next(epoch_batches(batch, config, epoch=1))
-    pixels = batch.inputs.pixels[batch.pixels_of[batch.image_of[rows]].numpy()]
+    pixels = batch.inputs.pixels[batch.image_rows[batch.image_of[rows]].numpy()]
     images = model.backbone.normalise(torch.from_numpy(pixels))
-    tokens = backbone.trim(batch.inputs.tokens[batch.tokens_of[rows]], model.clip)
+    tokens = backbone.trim(batch.inputs.tokens[batch.caption_rows[rows]], model.clip)
 
     def step():
         embedded = model.encode_image(images, normalize=True), model.encode_text(tokens, normalize=True)

@@ -44,6 +44,16 @@ def test_runs_that_differ_in_more_are_refused(runs, tmp_path):
         group_runs([*runs, fake_run(tmp_path, 0.5, method="mrs", seed=9, dataset="scenes")], method_and_loss)
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("images", "different images"), ("backbone", "weights of embedded-tiny")]
+)
+def test_what_has_one_name_must_be_one_thing(runs, name, message):
+    """A backbone that was pre-trained again, or images that were replaced, between two runs."""
+    runs[-1].metrics["inputs"][name] = "another"
+    with pytest.raises(ValueError, match=message):
+        group_runs(runs, method_and_loss)
+
+
 def test_options_count_as_fields(tmp_path):
     runs = [fake_run(tmp_path, 0.5, method_options=options) for options in ({}, {"share": 16})]
     assert differing_fields([run.config for run in runs]) == ["share"]

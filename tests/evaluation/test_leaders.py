@@ -1,4 +1,4 @@
-"""Bold rows include the true best: they are the best, and those right behind it."""
+"""Bold rows are the best, and those that are not significantly below it."""
 
 import numpy as np
 import pandas as pd
@@ -25,15 +25,15 @@ def test_rows_that_are_not_significantly_below_the_best_lead_with_it(tmp_path):
     assert frame["mR"].tolist() == [False, True, True], "full and mrs have the same hits, zero-shot has far fewer"
 
 
-def test_what_is_behind_a_row_that_is_significantly_below_does_not_lead(tmp_path):
-    """Although its seeds differ so much that it is not significantly below the best."""
+def test_a_row_whose_seeds_differ_too_much_to_be_told_from_the_best_leads(tmp_path):
+    """Although one with a higher mean, whose seeds agree, does not: the uncertain one may truly be the best."""
     rates = {"full": (0.80, 0.80, 0.80), "mrs": (0.70, 0.70, 0.70), "focus": (0.10, 0.60, 0.95)}
     runs = [
         fake_run(tmp_path, rate, method=method, seed=seed)
         for method, of_seeds in rates.items()
         for seed, rate in enumerate(of_seeds, start=2)
     ]
-    assert led(runs)[1]["mR"].tolist() == [True, False, False]
+    assert led(runs)[1]["mR"].tolist() == [True, False, True]
 
 
 def test_each_metric_has_its_own_best(tmp_path):

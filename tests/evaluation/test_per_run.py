@@ -1,7 +1,8 @@
 """Tables with one row per run."""
 
+import numpy as np
 import pytest
-from fake_runs import fake_comparison
+from fake_runs import fake_comparison, fake_run
 
 from petl_core.evaluation import per_run
 from petl_core.evaluation.comparison import readable_summary
@@ -30,6 +31,13 @@ def test_costs_list_every_run(runs):
     frame = per_run.costs(runs)
     assert len(frame) == len(runs)
     assert frame.loc[1, "images_per_second"] == 40.0
+
+
+def test_an_epoch_over_captions_encodes_an_image_for_each(tmp_path):
+    run = fake_run(tmp_path, 0.5, pairs="captions")
+    assert per_run.costs([run]).loc[0, "images_per_second"] == 80.0
+    del run.metrics["captions"]  # as older runs
+    assert np.isnan(per_run.costs([run]).loc[0, "images_per_second"])
 
 
 def test_a_pause_does_not_count_as_training(runs):

@@ -35,6 +35,15 @@ def test_settings_are_compared_at_the_seeds_at_which_several_were_tried(tmp_path
     assert choose_settings([*runs, *later]) == [*runs[2:], *later]
 
 
+def test_a_run_that_is_given_twice_counts_once(tmp_path):
+    """As in tables with a row for each way to test a run."""
+    slow = [fake_run(tmp_path, 0.5, method="mrs", seed=seed, learning_rate=1e-3) for seed in (2, 3, 4)]
+    fast = [fake_run(tmp_path, 0.5, method="mrs", seed=seed, learning_rate=1e-2) for seed in (2, 3)]
+    for run in fast:
+        run.metrics["history"][1]["validation_mr"] = 20.0
+    assert choose_settings([*slow, *slow, *fast, *fast]) == [*fast, *fast]
+
+
 def test_options_and_temperatures_are_settings_too(tmp_path):
     settings = [
         {"method_options": {"scale": 1.0}}, {}, {"temperature": 0.01}, {"learn_temperature": True},

@@ -214,6 +214,22 @@ def test_images_without_captions_are_not_drawn(world):
         experiment.draw_images(bare, 6, seed=2)
 
 
+def test_blank_captions_join_the_training_part_alone(world):
+    released = default_data.load_or_draw("scenes-mini", world["data_root"])
+    blank_of = tuple(range(0, len(released.train.images), 2))
+    dataset = dataclasses.replace(released, train=dataclasses.replace(released.train, blank_of=blank_of))
+    with_them, without = (
+        experiment.splits_of(CONFIG.replace(train_on_blank_captions=asked), dataset) for asked in (True, False)
+    )
+    assert with_them["validation"].captions == without["validation"].captions
+    assert with_them["train"].images == without["train"].images
+    blank = with_them["train"].captions.count("")
+    assert 0 < blank < len(blank_of) and len(with_them["train"].captions) == len(without["train"].captions) + blank
+    assert {with_them["train"].images[i] for i in with_them["train"].image_of[-blank:]} == {
+        released.train.images[i] for i in blank_of
+    } - set(without["validation"].images)
+
+
 def test_training_takes_two_images_with_captions(world, tmp_path, monkeypatch):
     splits = experiment.splits_of(CONFIG, default_data.load_or_draw("scenes-mini", world["data_root"]))
     one = {**splits, "train": splits["train"].subset([0])}

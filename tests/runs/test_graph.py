@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from petl_core.paths import ROOT
-from petl_core.runs import study
+from petl_core.runs import graph, study
 
 SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
 TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}
@@ -43,6 +43,33 @@ def test_the_graph_plans_every_run_once(section, runs_per_job, tmp_path):
     jobs = runs if runs_per_job else min(1, runs)  # a section that only measures costs trains none
     training = [line.split()[1:] for line in planned.stdout.splitlines() if line.split()[:1] == ["train"]]
     assert ([str(jobs)] in training) if jobs else not training
+
+
+def test_a_job_may_have_more_runs_than_a_command_line_has_room_for(tmp_path):
+    """Linux takes at most 128 KiB in one argument; the job is cut off before it trains anything."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    notebook = nbformat.read(tmp_path / "notebooks" / "15_batch.ipynb", as_version=4)
+    cell = next(cell for cell in notebook.cells if "batch.train_all" in cell.source)
+    cell.source = "raise SystemExit(f'{len(configs)} configurations, {workers} workers')"
+    nbformat.write(notebook, tmp_path / "notebooks" / "15_batch.ipynb")
+    section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
+    section["notebooks"] = {"16_tuning": {"runs": [{"seed": list(range(2500))}]}}
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
+    options = ["--configfile", str(tmp_path / "one.yaml"), "--config", "section=one"]
+    ran = snakemake(tmp_path, "--cores", "2", "--until", "train", "--retries", "0", *options)
+    logs = "".join(path.read_text() for path in (tmp_path / "runs" / "notebooks" / "one").glob("*.log"))
+    assert "2501 configurations, 2 workers" in logs, ran.stderr[-2000:]
+
+
+@pytest.mark.parametrize(("gpus", "sees_gpus"), [(0, False), (1, True)])
+def test_a_section_without_gpus_sees_none(tmp_path, monkeypatch, gpus, sees_gpus):
+    """Otherwise each of its many runs side by side would take the same GPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    shows = "import os; print('sees', repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    monkeypatch.setattr(graph, "SNAKEMAKE", [sys.executable, "-c", shows])
+    section = {"runs_root": str(tmp_path), "gpus": gpus, "notebooks": {"01_data": None}}
+    graph.make(study.read(section, "one"), "one", workers=1, options=[])
+    assert ("sees '7'" in (tmp_path / "notebooks" / "one.log").read_text()) == sees_gpus
 
 
 def notebooks_with_dying_runs(folder):

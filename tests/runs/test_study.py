@@ -56,6 +56,11 @@ def test_a_notebook_is_given_the_fields_of_its_section_that_it_declares():
     assert "epochs" not in study.read(one("01_data", None, **fields), "mine").notebooks["01_data"]
 
 
+def test_each_section_has_its_own_figures():
+    assert study.read(one("01_data", None), "mine").options["figures"] == "figures/mine"
+    assert study.read(one("01_data", None, figures="pictures"), "mine").notebooks["01_data"]["figures"] == "pictures"
+
+
 def test_a_notebook_of_one_run_takes_its_folder():
     section = study.read(one("13_gallery", {"run": {"method": "mrs", "seed": 5}}, **TINY), "mine")
     name = RunConfig(**TINY, seed=5).hash

@@ -27,7 +27,7 @@ def test_embeddings_are_in_the_order_of_the_split(monkeypatch):
         alone = encoding.embed_captions(model, [caption])[0]
         torch.testing.assert_close(torch.from_numpy(row), torch.from_numpy(alone), atol=1e-5, rtol=0)
     assert (texts[1] == texts[3]).all()
-    for row, place in zip(images, split.pixels_of, strict=True):
+    for row, place in zip(images, split.image_rows, strict=True):
         pixels = torch.from_numpy(split.inputs.pixels[place][None])
         alone = model.encode_image(model.backbone.normalise(pixels), normalize=True)[0]
         torch.testing.assert_close(torch.from_numpy(row), alone.detach(), atol=1e-5, rtol=0)

@@ -73,8 +73,8 @@ def test_pixels_from_the_cache_are_those_of_the_images(dataset, frozen, tmp_path
     inputs.cached_pixels(dataset.train, frozen, tmp_path)
     monkeypatch.setattr(Backbone, "pixels", lambda *_: pytest.fail("an image was decoded"))
     cached = inputs.cached_pixels(dataset.train, frozen, tmp_path).part(dataset.train)
-    assert np.array_equal(cached.inputs.pixels[cached.pixels_of], live.inputs.pixels[live.pixels_of])
-    assert torch.equal(cached.inputs.tokens[cached.tokens_of], live.inputs.tokens[live.tokens_of])
+    assert np.array_equal(cached.inputs.pixels[cached.image_rows], live.inputs.pixels[live.image_rows])
+    assert torch.equal(cached.inputs.tokens[cached.caption_rows], live.inputs.tokens[live.caption_rows])
 
 
 def test_labelled_captions_are_kept_with_plain_ones(dataset, frozen, tmp_path):
@@ -82,8 +82,8 @@ def test_labelled_captions_are_kept_with_plain_ones(dataset, frozen, tmp_path):
     part = dataset.train.subset([1, 4])
     prepared = inputs.cached_pixels(dataset.train, frozen, tmp_path, scene_template=template).part(part, template)
     labelled = [f"{part.scenes[image]}: {text}" for image, text in zip(part.image_of, part.captions, strict=True)]
-    assert torch.equal(prepared.inputs.tokens[prepared.labelled_of], frozen.tokens(labelled))
-    assert torch.equal(prepared.inputs.tokens[prepared.tokens_of], frozen.tokens(part.captions))
+    assert torch.equal(prepared.inputs.tokens[prepared.labelled_rows], frozen.tokens(labelled))
+    assert torch.equal(prepared.inputs.tokens[prepared.caption_rows], frozen.tokens(part.captions))
 
 
 @pytest.mark.parametrize("method", SIDE_METHODS)
@@ -123,9 +123,9 @@ BATCH_LOSS = epoch.batch_loss
 def test_copies_are_held_once(dataset, frozen, tmp_path):
     _, cached = load(dataset, frozen, tmp_path)
     prepared = cached.part(dataset.train)
-    assert len(cached.image_taps) == 19 and len(set(prepared.pixels_of.tolist())) == 19
-    assert prepared.pixels_of[3] == prepared.pixels_of[7]
-    assert prepared.tokens_of[11] == prepared.tokens_of[50]
+    assert len(cached.image_taps) == 19 and len(set(prepared.image_rows.tolist())) == 19
+    assert prepared.image_rows[3] == prepared.image_rows[7]
+    assert prepared.caption_rows[11] == prepared.caption_rows[50]
     assert len(cached.text_taps) == len(cached.tokens) == len(set(map(data.caption_key, dataset.train.captions)))
     assert cached.tokens.shape[1] == int((cached.tokens != 0).sum(1).max()) < 77
     assert cached.image_taps.dtype == np.float16

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from petl_core import data
+from petl_core.training import pretraining
 from petl_core.training.pretraining import PretrainConfig, is_done, pretrain
 from petl_core.validation import ConfigError
 
@@ -36,6 +37,9 @@ def test_pretraining_is_repeatable_and_refuses_another_recipe(natural, backbone,
     assert weights(tmp_path / "again") == weights(backbone)
     with pytest.raises(ConfigError, match="another recipe"):
         is_done(backbone, PretrainConfig("natural"))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ConfigError, match="another recipe"):
+        patch.setattr(pretraining, "RECIPE", pretraining.RECIPE + 1)
+        is_done(backbone, PretrainConfig("natural", **SHAPE))
 
 
 @pytest.mark.parametrize("cores", [1, 2, 5])
