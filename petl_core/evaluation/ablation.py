@@ -9,7 +9,7 @@ from petl_core.evaluation import answers, captions, comparison
 from petl_core.evaluation.factors import factor_title, factor_value, fields_of, format_value
 from petl_core.evaluation.grouping import Group, Key, differing_fields, first_runs, group_runs
 from petl_core.evaluation.names import describe, method_title
-from petl_core.evaluation.tuning import choose_settings
+from petl_core.evaluation.tuning import TUNED, choose_settings
 from petl_core.runs.folder import Failure, Run
 
 
@@ -40,7 +40,9 @@ class Ablation:
         runs = list(runs)
         self.runs = choose_settings(runs, except_for=self._fields())
         self.on = captions.on(self.runs[0])
-        self.groups = group_runs(self.runs, self._key)
+        # In the order given: where a later rate of the first configuration is chosen, it is still the first.
+        order = list(dict.fromkeys(self._key(run) for run in runs))
+        self.groups = sorted(group_runs(self.runs, self._key), key=lambda group: order.index(group.key))
         self.first_runs = first_runs(self.groups)
         self.names = {key: self._name(run) for key, run in self.first_runs.items()}
         self._method_titles = {run.config.method: method_title(run) for run in self.runs}
@@ -78,8 +80,7 @@ class Ablation:
 
     def caption(self, subject: str) -> str:
         """Of the table: its subject, how its results came about, what varies besides the factors, what failed."""
-        known = ["seed", *self._fields()]
-        varied = differing_fields([run.config for run in self.runs if run.config.epochs], known)
+        varied = self._varied()
         words = ", ".join(factor_title(name).lower() for name in varied)
         others = f"Besides the factors, runs differ in {words}." if varied else "All else is equal."
         return f"{subject}: {captions.conditions(self.runs)} {others}{captions.failed_sentence(self.failed)}"
@@ -107,11 +108,15 @@ class Ablation:
         return captions.failed_runs(self.failed)
 
     def readable_table(self) -> pd.DataFrame:
-        """The table to print: factors, then "value [low, high]" in percent."""
+        """The table to print: factors, the chosen settings where these differ, then "value [low, high]" in percent."""
         columns = {
             factor_title(factor): [self.value_name(factor, value) for value in self.table[factor]]
             for factor in self.factors
         }
+        for name in self._varied():
+            if name in TUNED:
+                values = [factor_value(group.first, name) for group in self.groups]
+                columns[factor_title(name)] = [format_value(name, value) for value in values]
         first = columns[factor_title(self.factors[0])]
         for i, group in enumerate(self.groups):
             if self.table[self.factors[0]].isna()[i] and not group.is_trained:  # no factors, only a name
@@ -126,6 +131,11 @@ class Ablation:
     def value_name(self, factor: str, value: Any) -> str:
         """A factor's value as tables and legends show it."""
         return self._method_titles[value] if factor == "method" and value else format_value(factor, value)
+
+    def _varied(self) -> list[str]:
+        """The fields and options that differ between trained runs, besides the factors and the seed."""
+        configs = [run.config for run in self.runs if run.config.epochs]
+        return differing_fields(configs, ["seed", *self._fields()])
 
     def _fields(self) -> list[str]:
         """The fields and options that the factors cover."""

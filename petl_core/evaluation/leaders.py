@@ -20,7 +20,8 @@ def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
     This is Gupta's subset selection: a group is out if it is significantly below the best mean, at 5 % divided by the
     number of rivals (Bonferroni). So where all can be judged, the truly best group is left out with a probability of at
     most 5 %, although the best mean was picked from the same data. A group with too few seeds to be judged leads only
-    with the best mean; one whose seeds differ much may lead although its mean is low.
+    with the best mean; one whose seeds differ much may lead although its mean is low. Where no trained group is out,
+    none leads, since that would tell nothing.
 
     Source: Gupta, "On some multiple decision (selection and ranking) rules" (Technometrics, 1965).
 
@@ -37,7 +38,8 @@ def leaders(groups: Sequence[Group], summary: pd.DataFrame) -> pd.DataFrame:
         judged = [group for group in groups if _can_be_judged(group, best)]
         found = comparison.differences(judged, [best], metric)
         not_below = {best.key, *found["key"][found["p"] * len(found) >= comparison.SIGNIFICANCE]}
-        columns[title] = [group.key in not_below for group in groups]
+        tells = any(group.is_trained and group.key not in not_below for group in groups)
+        columns[title] = [tells and group.key in not_below for group in groups]
     return pd.DataFrame(columns)
 
 

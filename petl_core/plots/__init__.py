@@ -1,7 +1,7 @@
 """Plots: data frames in, a matplotlib ``Figure`` out; and the files that are kept of them.
 
 style             what all plots share: sizes, colours, markers, and the look of each method
-layout            crowded plots: labels, markers that do not overlap, outliers, log axes with a place for 0
+layout            crowded plots: labels, outliers, log axes with a place for 0
 
 recalls           recalls of methods: side by side, by scene, by how the epoch is chosen
 trade_offs        recall against what it costs

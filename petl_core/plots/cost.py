@@ -3,9 +3,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-from petl_core.plots.layout import log_places
+from petl_core.plots.layout import log_places, round_ticks
 from petl_core.plots.style import TWO_COLUMNS, Look, method_look, whiskers
 
 # CMER's abstract (arXiv 2501.10638): in training 49 % less memory than recent methods, and 1.4 times their throughput.
@@ -74,9 +73,9 @@ def plot_queue_costs(frame: pd.DataFrame) -> Figure:
         axes.set(xscale="log", yscale="log", xlabel="queue size (entries of each modality)")
         axes.set_xticks(frame["size"], [f"{size:,}" for size in frame["size"]])
         axes.set_xticks([], minor=True)
-        axes.yaxis.set_major_locator(LogLocator())
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        ticks = round_ticks(*axes.dataLim.intervaly)
+        axes.set_yticks(ticks, [f"{tick:,.3g}" for tick in ticks])
+        axes.set_yticks([], minor=True)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Crowded plots: a column of labels, markers that do not overlap, outliers, log axes with a place for 0."""
+"""Crowded plots: a column of labels, outliers, log axes with a place for 0."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -9,12 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import ConnectionPatch
 from scipy.optimize import isotonic_regression
 
-from petl_core.plots.style import POINTS_PER_INCH, SMALL, Look, limits_with_margin
+from petl_core.plots.style import SMALL, Look, limits_with_margin
 
 LABEL_HEIGHT = 0.115  # inches
 POWERS_OF_TEN_FROM = 10_000  # an axis that reaches it is labelled with powers of ten
-MIN_MARKER_GAP = 4  # points between the centres of two markers
-MAX_SHIFT = 7  # points that a marker may be moved for that
 TUKEY_FENCE = 1.5  # interquartile ranges beyond the quartiles: further out are outliers (Tukey, 1977)
 MIN_ROWS_FOR_QUARTILES = 8  # with fewer, no row is an outlier
 MAX_AXIS_STRETCH = 1.5  # how many times longer an axis may become to show everything
@@ -123,42 +121,13 @@ def draw_off_scale(axes: Axes, value: float, place: float, words: str, look: Loo
     )  # fmt: skip
 
 
-def marker_shifts(axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray) -> np.ndarray:
-    """How far to move each marker to the right, in typographic points, so that none hides another.
-
-    Each marker takes the nearest free place within ``MAX_SHIFT``.
-
-    Args:
-        axes: with final limits and a final place in the figure.
-        x, y: data of P markers.
-
-    Returns:
-        (P,).
-    """
-    points = axes.transData.transform(np.column_stack([x, y])) * POINTS_PER_INCH / axes.figure.dpi
-    steps = np.array(sorted(np.arange(-MAX_SHIFT, MAX_SHIFT + 1), key=abs), dtype=float)
-    placed: list[np.ndarray] = []
-    shifts = np.zeros(len(points))
-    for i in np.argsort(points[:, 1], kind="stable"):
-        if np.isnan(points[i]).any():  # not drawn
-            continue
-        candidates = points[i] + np.column_stack([steps, np.zeros_like(steps)])  # (steps, 2)
-        others = np.array(placed).reshape(1, -1, 2)
-        nearest = np.linalg.norm(candidates[:, None] - others, axis=2).min(axis=1, initial=np.inf)
-        free = np.flatnonzero(nearest >= MIN_MARKER_GAP)
-        chosen = free[0] if len(free) else np.argmax(nearest)
-        shifts[i] = steps[chosen]
-        placed.append(candidates[chosen])
-    return shifts
-
-
 def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
     """Make the x axis a log axis with a place for 0 left of a dotted line, and return the places of the values."""
     # The axis of the positive values.
     positive = values[values > 0]
     smallest, largest = (positive.min(), positive.max()) if len(positive) else (1.0, 1.0)
     margin = max(largest / smallest, 10) ** 0.07
-    ticks = _ticks(smallest, largest)
+    ticks = round_ticks(smallest, largest)
     labels = [_tick_label(tick, powers=max(ticks) >= POWERS_OF_TEN_FROM) for tick in ticks]
     left = smallest / margin
     axes.set_xscale("log")
@@ -176,7 +145,7 @@ def log_places(axes: Axes, values: pd.Series) -> np.ndarray:
     return values.where(values != 0, zero_place).to_numpy(dtype=float)
 
 
-def _ticks(smallest: float, largest: float) -> list[float]:
+def round_ticks(smallest: float, largest: float) -> list[float]:
     """Round values in a range: powers of ten or, where these are few, their multiples; its ends if it has neither.
 
     There are at least three, or two where labels are wide, if the range has as many.

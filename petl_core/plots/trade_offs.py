@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from petl_core.evaluation.names import METRICS
-from petl_core.plots.layout import label_column, log_places, marker_shifts, on_scale
-from petl_core.plots.style import TWO_COLUMNS, Look, limits_with_margin, moved, whiskers
+from petl_core.plots.layout import label_column, log_places, on_scale
+from petl_core.plots.style import TWO_COLUMNS, Look, limits_with_margin, whiskers
 
 PRICES = {
     "parameters": "trained parameters",
@@ -23,8 +24,8 @@ def plot_trade_offs(
 ) -> Figure:
     """A test metric with 95 % intervals against trained parameters, seconds of training, and activation memory.
 
-    Outliers that would squeeze the rest are drawn at the edge, and their labels give the value. A marker that would
-    hide another is drawn next to its interval, with a line from one to the other.
+    Outliers that would squeeze the rest are drawn at the edge, and their labels give the value. Markers have a white
+    outline, which tells those that overlap apart.
 
     Args:
         frame: of :func:`comparison.summary`, with a column for each of ``PRICES``. A cost of 0 has its place left of a
@@ -40,7 +41,7 @@ def plot_trade_offs(
     for key, value, is_shown in zip(frame["key"], frame[metric], shown, strict=True):
         labels[key] = names[key] if is_shown else f"{names[key]}: {value:.1f}, off the scale"
 
-    # Axes first: which markers would hide one another depends on the finished layout.
+    # Axes first: the labels are placed in the finished layout.
     figure, (*panels, column) = plt.subplots(
         1, len(PRICES) + 1, sharey=True, figsize=(TWO_COLUMNS, max(2.4, 0.6 + 0.13 * len(frame))),
         width_ratios=[1, 1, 1, 0.95]
@@ -55,16 +56,12 @@ def plot_trade_offs(
     # Markers with their intervals, those at the edge without.
     bars = whiskers(frame, metric)
     for axes, price in zip(panels, PRICES, strict=True):
-        shifts = marker_shifts(axes, places[price], heights)
         for i, (key, place, height) in enumerate(zip(frame["key"], places[price], heights, strict=True)):
             colour = looks[key]["color"]
             if shown[i]:
                 axes.errorbar(place, height, bars[:, i : i + 1], fmt="none", elinewidth=0.6, ecolor=(colour, 0.4))
-            if shifts[i]:
-                lead = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 0}
-                axes.annotate("", (place, height), (shifts[i], 0), textcoords="offset points", arrowprops=lead)
             axes.plot(
-                place, height, transform=moved(axes, right=shifts[i]), linestyle="none", markersize=4,
-                clip_on=bool(shown[i]), **looks[key]
+                place, height, linestyle="none", markersize=3.5, clip_on=bool(shown[i]), zorder=3,
+                path_effects=[withStroke(linewidth=1.6, foreground="white")], **looks[key]
             )  # fmt: skip
     return figure

@@ -56,6 +56,17 @@ def test_names_have_words_as_they_are_and_the_switches_that_are_on(tmp_path):
     assert list(masking.names.values()) == ["MRS-Adapter (InfoNCE)", "mask false negatives"]
 
 
+def test_groups_keep_their_order_and_name_the_rate_that_was_chosen(tmp_path):
+    """The first configuration is the reference, although its better rate comes last."""
+    tried = [(0, 1e-3), (64, 1e-3), (0, 1e-2)]
+    slow, queued, fast = (fake_run(tmp_path, 0.5, queue_size=size, learning_rate=rate) for size, rate in tried)
+    fast.metrics["history"][1]["validation_mr"] = 50.0
+    ablation = Ablation([slow, queued, fast], ["queue_size"])
+    assert [group.first for group in ablation.groups] == [fast, queued]
+    assert pairs(ablation, ablation.differences()) == [("queue size 64", "queue size 0")]
+    assert ablation.readable_table()["Learning rate"].tolist() == ["0.01", "0.001"]
+
+
 def test_runs_that_differ_in_more_than_factors_and_seed_are_refused(queue_runs, tmp_path):
     with pytest.raises(ValueError, match=r"InfoNCE\): runs of one group .* in weight_decay"):
         Ablation([*queue_runs, fake_run(tmp_path, 0.5, weight_decay=0.1)], QUEUE)

@@ -20,9 +20,14 @@ def led(runs):
 
 
 def test_rows_that_are_not_significantly_below_the_best_lead_with_it(tmp_path):
-    methods, frame = led(fake_comparison(tmp_path))
-    assert methods == ["zero_shot", "full", "mrs"]
-    assert frame["mR"].tolist() == [False, True, True], "full and mrs have the same hits, zero-shot has far fewer"
+    far_below = [fake_run(tmp_path, 0.2, method="focus", seed=seed) for seed in (2, 3, 4)]
+    methods, frame = led([*fake_comparison(tmp_path), *far_below])
+    assert methods == ["zero_shot", "full", "mrs", "focus"]
+    assert frame["mR"].tolist() == [False, True, True, False], "full and mrs have the same hits"
+
+
+def test_where_all_would_lead_none_does(tmp_path):
+    assert not led(fake_comparison(tmp_path))[1]["mR"].any(), "full and mrs have the same hits, zero-shot is untrained"
 
 
 def test_a_row_whose_seeds_differ_too_much_to_be_told_from_the_best_leads(tmp_path):

@@ -50,23 +50,6 @@ def test_labels_are_in_the_order_of_their_points_each_with_a_marker_and_a_line()
     assert [line.get_marker() for line in column.lines] == ["o", "s", "D"]
 
 
-def in_points(axes, x, y, shifts):
-    points = axes.transData.transform(np.column_stack([x, y])) * 72 / axes.figure.dpi
-    return points + np.column_stack([shifts, np.zeros(len(shifts))])
-
-
-def test_markers_are_moved_apart_and_no_further_than_necessary():
-    figure, axes = plt.subplots()
-    axes.set(xscale="log", xlim=(1, 1e6), ylim=(0, 40))
-    x, y = [1e3, 1.01e3, 1e3, 1e5], [20, 20, 20.1, 20]
-    figure.draw_without_rendering()
-    shifts = layout.marker_shifts(axes, x, y)
-    assert shifts[0] == shifts[3] == 0 and (abs(shifts) <= layout.MAX_SHIFT).all()
-    drawn = in_points(axes, x, y, shifts)
-    distances = np.linalg.norm(drawn[:, None] - drawn, axis=2)[~np.eye(4, dtype=bool)]
-    assert distances.min() >= layout.MIN_MARKER_GAP
-
-
 def scores(*values):
     return pd.DataFrame({"mr": values, "mr_low": np.subtract(values, 2.0), "mr_high": np.add(values, 2.0)})
 
@@ -81,12 +64,6 @@ def test_outliers_are_off_the_scale_where_they_would_squeeze_the_rest():
 @pytest.mark.parametrize("values", [[], [40.0], [0.0, 40.0, 41.0, 42.0]])
 def test_a_few_rows_have_no_outliers(values):
     assert layout.on_scale(scores(*values), "mr").tolist() == [True] * len(values)
-
-
-def test_missing_values_move_no_marker():
-    figure, axes = plt.subplots()
-    figure.draw_without_rendering()
-    assert layout.marker_shifts(axes, [0.5, np.nan, 0.1], [0.5, 0.5, 0.5]).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("values", [[0, 2048, 7e6], [0, 0.149, 166], [3.0, 4.0], [0, 0], [0, 5.0, np.nan]])
