@@ -14,6 +14,7 @@ from petl_core.paths import ROOT, resolve
 from petl_core.validation import ConfigError, check_types
 
 RECIPE = 4  # raised whenever the same configuration would train differently, so that old runs are not reused
+REVISED = {"blank_captions": 2}  # the same for a field: renames only the runs in which it is not at its default
 
 # What a field may hold, besides its type.
 CHOICES = {
@@ -91,7 +92,7 @@ class RunConfig:
     scene_template: str = scene_labels.TEMPLATE
     scene_weight: float = 0.0  # of a cross-entropy over the scene labels, added to the contrast
     scene_balance: bool = False  # draw the images of a batch evenly from the scenes
-    train_on_blank_captions: bool = False  # as PE-RSITR's release does
+    blank_captions: bool = False  # train on them, as PE-RSITR's release does
     cache_features: bool = False  # train a side method on its taps from disk, in half precision
 
     def __post_init__(self):
@@ -156,11 +157,13 @@ class RunConfig:
 
     @property
     def hash(self) -> str:
-        """The run's name: 16 hexadecimal digits over RECIPE and the fields that differ from their defaults.
+        """The run's name: 16 hexadecimal digits over the recipe and the fields that differ from their defaults.
 
         So a new field whose default changes nothing renames no run.
         """
-        content = json.dumps({"recipe": RECIPE, **self.changed()}, sort_keys=True)
+        changed = self.changed()
+        revised = {f"recipe of {name}": number for name, number in REVISED.items() if name in changed}
+        content = json.dumps({"recipe": RECIPE, **revised, **changed}, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def replace(self, **changes: Any) -> "RunConfig":

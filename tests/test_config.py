@@ -62,6 +62,12 @@ def test_a_new_recipe_renames_every_run(monkeypatch):
     assert RunConfig().hash != before
 
 
+def test_a_revised_field_renames_only_the_runs_that_use_it(monkeypatch):
+    plain, changed = RunConfig().hash, RunConfig(patience=3).hash
+    monkeypatch.setattr(config, "REVISED", {"patience": 2})
+    assert RunConfig().hash == plain and RunConfig(patience=3).hash != changed
+
+
 def test_a_run_is_given_by_what_differs_from_the_defaults():
     run = RunConfig(method="lora", seed=4)
     assert run.changed() == {"method": "lora", "seed": 4}

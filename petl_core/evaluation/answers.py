@@ -1,4 +1,4 @@
-"""Answers: what a notebook's tables support, as a paragraph. Claims are quoted from papers; numbers are computed."""
+"""Answers: what a notebook's tables support, in words. Claims are quoted from papers; numbers are computed."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pandas as pd
 
 from petl_core.evaluation.comparison import Names, counted, detectable_sentence, signed
 
-MOST_LISTED = 5  # differences in a sentence; where there are more, only the largest are listed
+MOST_LISTED = 3  # differences in a sentence; where there are more, only the largest are listed
 
 
 def of_differences(differences: pd.DataFrame, names: Names, claim: str = "", above: bool = True) -> str:

@@ -22,7 +22,7 @@ RELEASED = RunConfig(
     batch_size=16,
     learning_rate=2e-4,
     schedule="step",
-    train_on_blank_captions=True,
+    blank_captions=True,
 )
 # Fields in which a run may differ from that; the triplet has no temperature.
 FREE = ("dataset", "backbone", "pretrained", "epochs", "patience", "seed", "validation_fraction", "temperature")

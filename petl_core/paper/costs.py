@@ -28,7 +28,7 @@ from petl_core.validation import ConfigError
 # Fields that do not change the cost of a step.
 FREE = (
     *("seed", "contrast", "margin", "temperature", "learn_temperature", "learning_rate", "weight_decay", "schedule"),
-    *("patience", "pairs", "validation_fraction", "train_images", "train_on_blank_captions", "queue_weight"),
+    *("patience", "pairs", "validation_fraction", "train_images", "blank_captions", "queue_weight"),
 )
 RATE = 1e-9  # learning rate of the measured steps, so that none diverges
 STATES = 3  # numbers in a checkpoint for each trained parameter: itself and Adam's two moments

@@ -88,7 +88,7 @@ class Outputs:
         return shown
 
     def answer(self, text: str, name: str) -> Markdown:
-        """Write ``name.md``, a paragraph made from the notebook's tables; return it, to show in the notebook."""
+        """Write ``name.md``, text made from the notebook's tables; return it, to show in the notebook."""
         if self._folder is not None:
             write_text(self._folder / f"{name}.md", f"{text}\n")
             self._record(self._folder, name, text, (".md",))

@@ -135,7 +135,7 @@ class _Job:
     def training_split(self) -> data.Split:
         """The split that both are parts of."""
         released = self.dataset.train
-        return released.with_blank_captions() if self.config.train_on_blank_captions else released
+        return released.with_blank_captions() if self.config.blank_captions else released
 
     def prepare(self, model: adapters.AdaptedCLIP, split: data.Split, *parts: data.Split) -> list[PreparedSplit]:
         """Parts of a split, from the cache that all runs share."""
@@ -281,7 +281,7 @@ def splits_of(config: RunConfig, dataset: data.RetrievalData) -> dict[str, data.
     """What a run trains on, chooses by and is tested on: "train", "validation", "test"."""
     train, validation = data.split_validation(dataset.train, config.validation_fraction, seed=config.seed)
     train = draw_images(train, config.train_images, config.seed)
-    if config.train_on_blank_captions:
+    if config.blank_captions:
         train = train.with_blank_captions()
     return {"train": train, "validation": validation, "test": dataset.test}
 

@@ -93,7 +93,7 @@ def test_many_differences_are_counted_and_the_largest_spelled_out():
     many = frame(*(("a", float(size), True, False) for size in range(1, 8)))
     text = answers.of_differences(many, NAMES)
     assert "7 of 7 differences from R in mR (points) are significant, the largest A +7.00" in text
-    assert "A +3.00" in text and "A +2.00" not in text
+    assert "A +5.00" in text and "A +4.00" not in text
 
 
 def test_a_claim_of_staying_level_is_judged_pair_by_pair():

@@ -59,7 +59,7 @@ def test_the_released_recipe_is_distinguished_from_a_run_that_shares_its_loss(ru
     for other in (
         {"method_options": {"bottleneck": 256}},
         {"queue_size": 64},
-        {"train_on_blank_captions": False},
+        {"blank_captions": False},
         {"margin": 1.0},
     ):
         assert not paper.is_as_released(released.replace(**other))

@@ -219,7 +219,7 @@ def test_blank_captions_join_the_training_part_alone(world):
     blank_of = tuple(range(0, len(released.train.images), 2))
     dataset = dataclasses.replace(released, train=dataclasses.replace(released.train, blank_of=blank_of))
     with_them, without = (
-        experiment.splits_of(CONFIG.replace(train_on_blank_captions=asked), dataset) for asked in (True, False)
+        experiment.splits_of(CONFIG.replace(blank_captions=asked), dataset) for asked in (True, False)
     )
     assert with_them["validation"].captions == without["validation"].captions
     assert with_them["train"].images == without["train"].images
