@@ -2,7 +2,7 @@
 
 from petl_core.runs.folder import Run
 
-RECONSTRUCTED = "CMER is reconstructed here: its formulas and code are not public."  # ends what is said of its claims
+RECONSTRUCTED = "CMER is reconstructed here from its abstract; no code was released."  # ends what is said of its claims
 ZERO_SHOT = ("zero_shot",)
 FOCUS_ALONE = ("focus",)
 RECYCLED = ("focus", "queue")
