@@ -62,7 +62,7 @@ def attempt(job: str) -> str:
     return f"{NOTEBOOKS}/{BATCH}-{job}.ipynb"
 
 
-def asked(job: str) -> Path:
+def parameters_file(job: str) -> Path:
     """The parameters of a job, in a file: a command line has no room for hundreds of configurations."""
     return resolve(NOTEBOOKS) / f"{BATCH}-{job}.yaml"
 
@@ -81,7 +81,7 @@ def prepare(job: str) -> None:
     """Write the parameters of a job, and forget its last attempt, so that failed runs are tried again."""
     configs = [SECTION.runs[name].changed() for name in JOBS[job]]
     places = {"data_root": DATA, "runs_root": RUNS, "progress": False}
-    write_text(asked(job), yaml.safe_dump({"configs": configs, "workers": WORKERS, **places}))
+    write_text(parameters_file(job), yaml.safe_dump({"configs": configs, "workers": WORKERS, **places}))
     Path(attempt(job)).unlink(missing_ok=True)
     for name in JOBS[job]:
         (resolve(RUNS) / name / "failed.json").unlink(missing_ok=True)
@@ -118,13 +118,13 @@ rule train:
     message:
         "training"
     params:
-        asked=lambda wildcards: asked(wildcards.job),
+        file=lambda wildcards: parameters_file(wildcards.job),
     retries: 1
     threads: THREADS
     resources:
         gpu=SECTION.options["gpus"],
     shell:
-        "{PAPERMILL} {input[0]} {output} -f {params.asked} > {log} 2>&1"
+        "{PAPERMILL} {input[0]} {output} -f {params.file} > {log} 2>&1"
 
 
 def notebook_inputs(wildcards) -> list[str]:
