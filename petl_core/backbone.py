@@ -24,6 +24,8 @@ from petl_core import data, weights_files
 from petl_core.paths import resolve
 from petl_core.validation import ConfigError
 
+torch.backends.cudnn.conv.fp32_precision = "ieee"  # by default a GPU rounds what a convolution reads to ten bits
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MAX_ERROR_CHARS = 300  # of open_clip's errors, which may list hundreds of weights
 

@@ -22,16 +22,17 @@ def prepared_pairs(root: Path) -> PreparedSplit:
     return encoding.prepare(data.load("scenes-x", folder.parent).train, tiny_backbone())
 
 
-def started(**fields) -> TrainState:
+def started(device: str = "cpu", **fields) -> TrainState:
     """In training mode, moved from where an adapter changes nothing."""
     config = RunConfig(**fields)
     frozen = tiny_backbone()
+    frozen.clip.to(device)
     torch.manual_seed(0)
     model = adapters.attach(frozen, config.method, train_logit_scale=config.learn_temperature, **config.method_options)
     with torch.no_grad():
         for weight in model.method.parameters():
-            weight += 0.05 * torch.randn(weight.shape)
-    width = model.encode_text(frozen.tokens(["a pond"])).shape[1]
+            weight += 0.05 * torch.randn(weight.shape).to(device)
+    width = model.encode_text(frozen.tokens(["a pond"]).to(device)).shape[1]
     return TrainState.start(config, model.train(), width)
 
 

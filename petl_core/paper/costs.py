@@ -20,6 +20,7 @@ from petl_core.config import RunConfig
 from petl_core.data import RetrievalData, Split, caption_key, scene_labels
 from petl_core.evaluation import tuning
 from petl_core.measuring import PeakMemory, seconds_of
+from petl_core.runs import experiment
 from petl_core.training import epoch, inputs
 from petl_core.training.encoding import ENCODE_BATCH, Inputs, PreparedSplit, embed_images, embed_texts
 from petl_core.training.state import TrainState
@@ -83,7 +84,7 @@ def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.d
         ConfigError: the method cannot adapt this backbone, or the data set lacks scene labels that it needs.
         torch.OutOfMemoryError: the GPU is too small.
     """
-    torch.use_deterministic_algorithms(True, warn_only=True)  # as runs do; slower on a GPU
+    experiment.use_repeatable_operations()
     size = max(kind.batch_size, ENCODE_BATCH) if device.type == "cuda" else kind.batch_size  # for the peak of memory
     sample = _sample(amounts.dataset.train, kind, size)
     own = copy.deepcopy(frozen)

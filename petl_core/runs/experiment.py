@@ -47,7 +47,7 @@ def run(
     """The finished run of ``config``: read if it is there, resumed if it was interrupted, trained otherwise.
 
     The epoch is chosen by validation mR; the test split is read once, after training. On a CPU with as many threads a
-    run repeats itself to the bit; on a GPU, as far as PyTorch has deterministic kernels.
+    run repeats itself to the bit, and so it does on a GPU of the same kind.
 
     Args:
         config: what to train and evaluate.
@@ -59,6 +59,7 @@ def run(
     Raises:
         ConfigError: for an unknown method, option, backbone or device; for inputs other than the finished run's.
         petl_core.data.DataError: naming file, line and remedy.
+        RuntimeError: PyTorch has no repeatable form of an operation on this GPU.
     """
     folder = resolve(runs_root) / config.hash
     try:
@@ -108,6 +109,11 @@ def find_device(name: str) -> torch.device:
         visible = torch.cuda.device_count() or "no"
         raise ConfigError(f"device {name!r}: {visible} CUDA devices are visible; use 'cpu' or 'auto'")
     return device
+
+
+def use_repeatable_operations() -> None:
+    """From now on PyTorch repeats itself to the bit, more slowly on a GPU, or stops with a RuntimeError."""
+    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would still not repeat itself
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,7 @@ class _Trained:
 def _train_and_test(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
     torch.manual_seed(job.config.seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    use_repeatable_operations()
     trained = _train(job, weights, device)
     tested, audited, seconds = _test(job, trained)
 
