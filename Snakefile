@@ -30,8 +30,8 @@ CORES = workflow.resource_settings.cores or 8
 LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
 REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
 TIMED = ("05_efficiency", "08_queue")  # run alone
-WORKERS = 1 if SECTION.options["gpus"] or SECTION.options["runs_per_job"] else CORES  # runs at a time, in a job
-THREADS = CORES if SECTION.options["gpus"] else WORKERS  # of a job; so one run at a time uses the GPU of this machine
+WORKERS = SECTION.workers(CORES)  # runs at a time, in a job
+THREADS = CORES if SECTION.options["gpus"] else WORKERS  # of a job; so one job at a time uses the GPU of this machine
 
 
 def is_there(name: str) -> bool:

@@ -175,14 +175,15 @@ def check_disk(plan: Plan, measured: dict[str, Cost]) -> Check:
 
 
 def check_memory(plan: Plan, measured: dict[str, Cost]) -> Check:
-    """Whether the largest method fits the GPU."""
+    """Whether the largest method fits the GPU, as often as runs share it."""
     if not plan.gpus:
         return Check("memory", True, "not checked: no GPU is used")
     total = torch.cuda.get_device_properties(plan.device).total_memory / MIB
     largest, peak = max(((run, cost.peak_mib) for run, cost in _priced(plan, measured)), key=lambda priced: priced[1])
-    found = f"at most {peak:,.0f} MiB ({largest.method}, batch size {largest.batch_size}) of {total:,.0f} MiB on "
-    found += torch.cuda.get_device_name()
-    if peak > USABLE_GPU_FRACTION * total:
+    shared = f"{plan.workers} times " if plan.workers > 1 else ""
+    found = f"at most {shared}{peak:,.0f} MiB ({largest.method}, batch size {largest.batch_size}) of {total:,.0f} MiB "
+    found += f"on {torch.cuda.get_device_name()}"
+    if plan.workers * peak > USABLE_GPU_FRACTION * total:
         return Check("memory", False, f"{found}; lower batch_size in the sections paper_tuning and paper of study.yaml")
     return Check("memory", True, found)
 

@@ -59,7 +59,7 @@ def make_tables(args: argparse.Namespace) -> int:
     write_text(file, yaml.safe_dump(filled))
     options = [*(args.cluster or ["--cores", str(args.cores)]), "--configfile", str(file)]
     for name, section in filled.items():
-        code = graph.make(study.read(section, name), name, _workers(section, args), options)
+        code = graph.make(study.read(section, name), name, args.cores, options)
         if code:
             return code
     print((resolve(settings["figures"]) / "paper.md").read_text(encoding="utf-8"))
@@ -98,11 +98,6 @@ def _has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _workers(section: dict, args: argparse.Namespace) -> int:
-    """Runs at a time, as in the Snakefile."""
-    return 1 if section["gpus"] or section["runs_per_job"] else args.cores
-
-
 def _check(args: argparse.Namespace, filled: dict[str, dict]) -> bool:
     """Whether all checks pass; they are printed as a table, one line each."""
     from petl_core.paper import checks  # imports torch
@@ -114,7 +109,7 @@ def _check(args: argparse.Namespace, filled: dict[str, dict]) -> bool:
         data_root=options["data_root"],
         runs_root=options["runs_root"],
         gpus=options["gpus"],
-        workers=_workers(options, args),
+        workers=foreseen[0].workers(args.cores),
     )
     found = checks.check_all(plan, measured=not args.cluster)
     rows = [(check.name, "ok" if check.passed else "FAILS", check.found) for check in found]

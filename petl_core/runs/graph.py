@@ -15,13 +15,13 @@ SNAKEMAKE = [sys.executable, "-m", "snakemake", "--rerun-triggers", "mtime", "pa
 TAIL = 20  # lines of Snakemake's log that are shown when it fails
 
 
-def make(section: Section, name: str, workers: int, options: Sequence[str], train: bool = True) -> int:
+def make(section: Section, name: str, cores: int, options: Sequence[str], train: bool = True) -> int:
     """Make what does not exist yet.
 
     Args:
         section: as read.
         name: of the section, in study.yaml or in a file that ``options`` name.
-        workers: runs at a time.
+        cores: of this machine that runs may take.
         options: of Snakemake, such as ``--cores``.
         train: whether missing runs are trained; otherwise tables name them.
 
@@ -37,6 +37,7 @@ def make(section: Section, name: str, workers: int, options: Sequence[str], trai
     # Snakemake's output goes to a log; the user sees one line of progress.
     log = resolve(section.options["runs_root"]) / "notebooks" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    workers = section.workers(cores)
     todo = progress.estimate(section, workers) if train else progress.found(section)
     print(f"{name}: {todo}; details in {log}", file=sys.stderr)
     with log.open("w", encoding="utf-8") as file:

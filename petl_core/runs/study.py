@@ -33,6 +33,7 @@ DEFAULT_OPTIONS = {
     "runs_root": "runs",
     "tuned": "",
     "gpus": 0,
+    "runs_per_gpu": 1,
     "runs_per_job": 0,
 }
 _ALWAYS = ("dataset", "backbone", "method", "seed")  # either named by a title, or common to a section
@@ -48,6 +49,12 @@ class Section:
     reads: dict[str, list[str]]  # names of the runs that each notebook reads
     runs: dict[str, RunConfig]  # every run by its name
     options: dict  # where it is made and how: see DEFAULT_OPTIONS
+
+    def workers(self, cores: int) -> int:
+        """Runs at a time: as many as share a GPU, or one in each job of a cluster, or one on each core."""
+        if self.options["gpus"]:
+            return self.options["runs_per_gpu"]
+        return 1 if self.options["runs_per_job"] else cores
 
 
 def load_sections(path: Path = ROOT / "study.yaml") -> Any:
@@ -111,10 +118,10 @@ def read(fields: Any, name: str) -> Section:
     """Expand a section's grids.
 
     A section has fields of RunConfig, options (``figures``, ``data_root`` and ``runs_root`` are folders; ``tuned`` is a
-    file of settings, see :mod:`petl_core.runs.tuned`; ``gpus`` of each run; ``runs_per_job``, 0 for all) and
-    ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's fields, where a list of values is a
-    grid; its ``run`` is one mapping. A notebook is given those of the section's fields and options that it declares; if
-    it takes a single value, the first of a list.
+    file of settings, see :mod:`petl_core.runs.tuned`; ``gpus`` of each run, and ``runs_per_gpu`` that share it;
+    ``runs_per_job``, 0 for all) and ``notebooks``. A notebook's ``runs`` is a list of mappings over the section's
+    fields, where a list of values is a grid; its ``run`` is one mapping. A notebook is given those of the section's
+    fields and options that it declares; if it takes a single value, the first of a list.
 
     Args:
         fields: of the section, as YAML gives them, unchecked.

@@ -145,6 +145,10 @@ def test_a_gpu_that_is_too_small_is_reported(world, monkeypatch):
         check = checks.check_memory(plan, costs_of)
         assert check.passed == passed and "900 MiB (full, batch size 4)" in check.found
     assert "batch_size" in check.found
+    shared = dataclasses.replace(plan, workers=2)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=1999 * 2**20))
+    check = checks.check_memory(shared, costs_of)
+    assert not check.passed and "2 times 900 MiB" in check.found
 
 
 def test_the_largest_of_all_kinds_counts_not_the_last_of_a_method(world, monkeypatch):

@@ -68,7 +68,7 @@ def test_a_section_without_gpus_sees_none(tmp_path, monkeypatch, gpus, sees_gpus
     shows = "import os; print('sees', repr(os.environ['CUDA_VISIBLE_DEVICES']))"
     monkeypatch.setattr(graph, "SNAKEMAKE", [sys.executable, "-c", shows])
     section = {"runs_root": str(tmp_path), "gpus": gpus, "notebooks": {"01_data": None}}
-    graph.make(study.read(section, "one"), "one", workers=1, options=[])
+    graph.make(study.read(section, "one"), "one", cores=1, options=[])
     assert ("sees '7'" in (tmp_path / "notebooks" / "one.log").read_text()) == sees_gpus
 
 

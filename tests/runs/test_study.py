@@ -56,6 +56,21 @@ def test_a_notebook_is_given_the_fields_of_its_section_that_it_declares():
     assert "epochs" not in study.read(one("01_data", None, **fields), "mine").notebooks["01_data"]
 
 
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ({}, 8),
+        ({"runs_per_job": 5}, 1),
+        ({"gpus": 1}, 1),
+        ({"gpus": 1, "runs_per_gpu": 3}, 3),
+        ({"gpus": 1, "runs_per_gpu": 3, "runs_per_job": 5}, 3),
+        ({"runs_per_gpu": 3}, 8),
+    ],
+)
+def test_runs_at_a_time(options, workers):
+    assert study.read(one("01_data", None, **options), "mine").workers(8) == workers
+
+
 def test_each_section_has_its_own_figures():
     assert study.read(one("01_data", None), "mine").options["figures"] == "figures/mine"
     assert study.read(one("01_data", None, figures="pictures"), "mine").notebooks["01_data"]["figures"] == "pictures"
@@ -134,6 +149,7 @@ CONTAINS_ITSELF["notebooks"]["04_benchmark"]["runs"].append(CONTAINS_ITSELF)
         ({"notebooks": {}, "learning_rate": 10**400}, "mine.learning_rate = 1.* must be finite"),
         ({"notebooks": {}, "figures": ""}, "mine.figures = '' must be a folder"),
         ({"notebooks": {}, "gpus": -1}, "mine.gpus = -1 must be a number of GPUs"),
+        ({"notebooks": {}, "runs_per_gpu": 0}, "mine.runs_per_gpu = 0 must be how many runs share a GPU"),
         ({"notebooks": {}, "gpus": 1.0}, "mine: gpus = 1.0 is float, but must be int"),
         (one("4_benchmark", {}), "mine.notebooks: no notebook 4_benchmark; known: .*04_benchmark"),
         (one("04_benchmark", 3), "mine.notebooks.04_benchmark = 3 must be a mapping of the notebook's parameters"),
