@@ -27,6 +27,10 @@ def test_links_lead_somewhere(page):
     assert not broken
 
 
+def test_findings_are_few_enough_to_read():
+    assert 5 <= len(findings()) <= 8
+
+
 @pytest.mark.parametrize("finding", findings(), ids=lambda finding: finding[:40])
 def test_a_finding_quotes_the_tables_that_it_links(finding):
     tables = [link for link in LINK.findall(finding) if link.startswith("figures/")]
