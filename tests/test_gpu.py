@@ -1,13 +1,12 @@
 """What a GPU computes is what the CPU computes, and a run there repeats itself. Skipped, saying so, without a GPU."""
 
 import json
-import shutil
 
 import pytest
 import torch
 from small_clips import captions, embed, images_for, moved, shaped_backbone
 from small_steps import batch_loss, prepared_pairs, started
-from small_worlds import small_world
+from small_worlds import elsewhere, killed_in_epoch, results, small_world
 
 from petl_core.adapters import METHODS, attach
 from petl_core.config import RunConfig
@@ -24,17 +23,6 @@ CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=
 def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         yield {**small_world(tmp_path_factory.mktemp("world"), patch), "device": "cuda"}
-
-
-def elsewhere(world, tmp_path):
-    """The same data and backbone with no run made yet."""
-    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
-    return {**world, "runs_root": tmp_path}
-
-
-def results(run):
-    history = [{k: v for k, v in entry.items() if not k.endswith("seconds")} for entry in run.metrics["history"]]
-    return run.metrics["scores"], run.metrics["intervals"], run.metrics["chosen_epoch"], history
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -88,20 +76,11 @@ def test_a_run_on_a_gpu_is_near_one_on_the_cpu(world, tmp_path):
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def test_a_killed_run_resumes_to_the_same_result(world, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_to_the_same_result(world, tmp_path):
     uninterrupted = experiment.run(CONFIG, **elsewhere(world, tmp_path / "whole"))
     places = elsewhere(world, tmp_path / "parts")
-    original = experiment.fitting.epoch.train_epoch
-
-    def until_killed(state, train):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-        return original(state, train)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(experiment.fitting.epoch, "train_epoch", until_killed)
-        with pytest.raises(KeyboardInterrupt):
-            experiment.run(CONFIG, **places)
+    with killed_in_epoch(2):
+        experiment.run(CONFIG, **places)
     assert results(experiment.run(CONFIG, **places)) == results(uninterrupted)
 
 

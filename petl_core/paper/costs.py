@@ -84,7 +84,7 @@ def measure(kind: RunConfig, frozen: Backbone, amounts: Amounts, device: torch.d
         ConfigError: the method cannot adapt this backbone, or the data set lacks scene labels that it needs.
         torch.OutOfMemoryError: the GPU is too small.
     """
-    experiment.use_repeatable_operations()
+    experiment.use_deterministic_operations()
     size = max(kind.batch_size, ENCODE_BATCH) if device.type == "cuda" else kind.batch_size  # for the peak of memory
     sample = _sample(amounts.dataset.train, kind, size)
     own = copy.deepcopy(frozen)

@@ -47,7 +47,7 @@ def run(
     """The finished run of ``config``: read if it is there, resumed if it was interrupted, trained otherwise.
 
     The epoch is chosen by validation mR; the test split is read once, after training. On a CPU with as many threads a
-    run repeats itself to the bit, and so it does on a GPU of the same kind.
+    run repeats itself to the bit; on a GPU it uses only operations that PyTorch calls deterministic.
 
     Args:
         config: what to train and evaluate.
@@ -59,7 +59,7 @@ def run(
     Raises:
         ConfigError: for an unknown method, option, backbone or device; for inputs other than the finished run's.
         petl_core.data.DataError: naming file, line and remedy.
-        RuntimeError: PyTorch has no repeatable form of an operation on this GPU.
+        RuntimeError: PyTorch has no deterministic form of an operation on this GPU.
     """
     folder = resolve(runs_root) / config.hash
     try:
@@ -111,9 +111,9 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def use_repeatable_operations() -> None:
-    """From now on PyTorch repeats itself to the bit, more slowly on a GPU, or stops with a RuntimeError."""
-    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would still not repeat itself
+def use_deterministic_operations() -> None:
+    """Let PyTorch use only operations that it calls deterministic, slower on a GPU; others raise RuntimeError."""
+    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would not
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class _Trained:
 def _train_and_test(job: _Job, weights: str, device: torch.device) -> None:
     """Train, test and write everything; ``metrics.json`` last."""
     torch.manual_seed(job.config.seed)
-    use_repeatable_operations()
+    use_deterministic_operations()
     trained = _train(job, weights, device)
     tested, audited, seconds = _test(job, trained)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_worlds import small_world
+from small_worlds import elsewhere, results, small_world
 
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
@@ -32,12 +32,6 @@ CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=
 @pytest.fixture(scope="module")
 def finished(world):
     return experiment.run(CONFIG, **world)
-
-
-def elsewhere(world, tmp_path):
-    """The same data and backbone with no run made yet."""
-    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
-    return {**world, "runs_root": tmp_path}
 
 
 def test_a_run_leaves_a_complete_account(finished):
@@ -71,11 +65,6 @@ def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypa
     monkeypatch.setattr(epoch, "train_epoch", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(experiment, "score_test_split", lambda *_: pytest.fail("tested again"))
     assert experiment.run(CONFIG, **world).metrics == finished.metrics
-
-
-def results(run):
-    history = [{k: v for k, v in entry.items() if not k.endswith("seconds")} for entry in run.metrics["history"]]
-    return run.metrics["scores"], run.metrics["intervals"], run.metrics["chosen_epoch"], history
 
 
 def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp_path):

@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from small_worlds import SIZES, small_world
+from small_worlds import SIZES, elsewhere, killed_in_epoch, small_world
 
 from petl_core import retrieval
 from petl_core.config import RunConfig
@@ -173,8 +173,7 @@ def test_the_test_split_is_not_prepared_before_everything_is_chosen(world, tmp_p
 
     monkeypatch.setattr(experiment, "choose_scene_tests", lambda *a: events.append("choice") or original_choice(*a))
     monkeypatch.setattr(experiment.inputs, "cached_pixels", read)
-    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
-    experiment.run(CONFIG, **{**world, "runs_root": tmp_path})
+    experiment.run(CONFIG, **elsewhere(world, tmp_path))
     assert events == ["train", "choice", "test"]
 
 
@@ -204,21 +203,12 @@ def test_a_scene_cross_entropy_is_trained_with_the_contrast(world, changes):
         assert terms["scene"] > 0
 
 
-def test_a_run_with_scene_terms_resumes_to_the_same_result(world, tmp_path, monkeypatch):
+def test_a_run_with_scene_terms_resumes_to_the_same_result(world, tmp_path):
     config = CONFIG.replace(scene_weight=0.5, scene_balance=True)
     whole = experiment.run(config, **world)
-    shutil.copytree(world["runs_root"] / "backbones", tmp_path / "backbones")
-    original = experiment.fitting.epoch.train_epoch
-
-    def killed_in_the_second(state, train):
-        if state.epoch == 2:
-            raise KeyboardInterrupt
-        return original(state, train)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(experiment.fitting.epoch, "train_epoch", killed_in_the_second)
-        with pytest.raises(KeyboardInterrupt):
-            experiment.run(config, **{**world, "runs_root": tmp_path})
-    resumed = experiment.run(config, **{**world, "runs_root": tmp_path})
+    places = elsewhere(world, tmp_path)
+    with killed_in_epoch(2):
+        experiment.run(config, **places)
+    resumed = experiment.run(config, **places)
     for name in ("scores", "scene_scores", "scene_test"):
         assert resumed.metrics[name] == whole.metrics[name]
