@@ -113,7 +113,7 @@ def find_device(name: str) -> torch.device:
 
 def use_deterministic_operations() -> None:
     """Let PyTorch use only operations that it calls deterministic, slower on a GPU; others raise RuntimeError."""
-    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would not
+    torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would stay as it is
 
 
 @dataclass(frozen=True)
