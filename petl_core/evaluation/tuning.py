@@ -103,12 +103,16 @@ def settings_of(run: Run, tuned: Sequence[str] = TUNED) -> dict[str, Any]:
 
 
 def choices(runs: Iterable[Run]) -> list[Choice]:
-    """The best settings of each family, as :func:`petl_core.runs.tuned.write` takes them."""
+    """The best settings of each family, as :func:`petl_core.runs.tuned.write` takes them.
+
+    Options of a method that no run of the family names were not compared: they stay as the method has them.
+    """
     found = []
     for family in families(run for run in runs if run.config.epochs):
         best = candidates(family)[0].settings
         fields = {name: best[name] for name in FIELDS if name in best}
-        options = {name: best[name] for name in OPTIONS if name in best}
+        compared = {name for run in family for name in run.config.method_options}
+        options = {name: best[name] for name in OPTIONS if name in best and name in compared}
         if options:
             fields["method_options"] = options
         found.append(Choice(family[0].config, fields))

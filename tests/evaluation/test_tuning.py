@@ -109,6 +109,20 @@ def test_runs_take_the_settings_of_their_method_and_loss(grid, tmp_path):
     assert RunConfig(**tuned.fill({"method": "mrs"}, path)).temperature == 0.07
 
 
+@pytest.mark.parametrize(
+    ("named", "handed_on"), [({}, {}), ({"scale": 1.0}, {"method_options": {"scale": 0.1}})], ids=["no", "yes"]
+)
+def test_an_option_is_handed_on_if_it_was_compared(tmp_path, named, handed_on):
+    """Else a run would name its method's own scale, and be another run than the one that was compared."""
+    best = fake_run(tmp_path, 0.5, method="mrs", learning_rate=1e-2)
+    other = fake_run(tmp_path, 0.5, method="mrs", learning_rate=1e-3, method_options=named)
+    for run, scale in ((best, 0.1), (other, named.get("scale", 0.1))):
+        run.metrics["method"]["options"]["scale"] = scale
+    best.metrics["history"][1]["validation_mr"] = 99.0
+    (choice,) = tuning.choices([best, other])
+    assert choice.settings == {"learning_rate": 1e-2, "temperature": 0.07, "learn_temperature": False, **handed_on}
+
+
 def test_a_method_with_other_options_takes_settings_that_were_tuned_with_them(tmp_path):
     runs = []
     for bottleneck, rate in ((64, 1e-3), (256, 1e-2)):
