@@ -114,7 +114,6 @@ def find_device(name: str) -> torch.device:
 def use_deterministic_operations() -> None:
     """Let PyTorch use only operations that it calls deterministic, slower on a GPU; others raise RuntimeError."""
     torch.use_deterministic_algorithms(True)  # with warn_only, attention on a GPU would stay as it is
-    torch.utils.deterministic.fill_uninitialized_memory = False  # which takes a tenth of a step, and changes nothing
 
 
 @dataclass(frozen=True)
