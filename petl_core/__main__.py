@@ -72,13 +72,18 @@ def _study(args: argparse.Namespace) -> int:
     section = study.load(args.section)
     if args.unlock:
         return graph.unlock(args.section)
+    gpus = section.options["gpus"]
+    if gpus and not args.no_training and not graph.has_gpu():
+        raise ConfigError(
+            f"study.yaml: {args.section}.gpus = {gpus}, but no CUDA device is visible here; set it to 0 for CPUs"
+        )
     options = ["--cores", str(args.cores), *(["--forcerun", "notebook", "report"] if args.redraw else [])]
     return graph.make(section, args.section, args.cores, options, train=not args.no_training)
 
 
 def _plan(args: argparse.Namespace) -> int:
     section = study.load(args.section)
-    left = progress.estimate(section, args.cores)
+    left = progress.estimate(section, section.workers(args.cores))
     print(f"{args.section}: {left}; {len(section.notebooks)} notebooks and a report")
     return 0
 

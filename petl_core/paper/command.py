@@ -76,8 +76,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError(f"data set {args.dataset!r}: give its name, and the folder that holds it by --data-root")
     gpus = args.gpus
     if gpus is None:
-        gpus = 1 if args.cluster or _has_gpu() else 0
-    elif gpus and not args.cluster and not _has_gpu():
+        gpus = 1 if args.cluster or graph.has_gpu() else 0
+    elif gpus and not args.cluster and not graph.has_gpu():
         raise ConfigError(f"--gpus {gpus}: no CUDA device is visible here; use --gpus 0, or --cluster")
     default_tag = "" if "/" in args.backbone else TAG
     settings = {
@@ -90,12 +90,6 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     }
     places = {"data_root": args.data_root, "runs_root": args.runs_root}
     return settings | {name: place for name, place in places.items() if place}
-
-
-def _has_gpu() -> bool:
-    import torch  # takes seconds, which `plan` need not wait for
-
-    return torch.cuda.is_available()
 
 
 def _check(args: argparse.Namespace, filled: dict[str, dict]) -> bool:

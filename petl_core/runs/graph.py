@@ -54,6 +54,13 @@ def make(section: Section, name: str, cores: int, options: Sequence[str], train:
     return 0
 
 
+def has_gpu() -> bool:
+    """Whether PyTorch sees a GPU here."""
+    import torch  # takes seconds, which only sections with GPUs need to wait for
+
+    return torch.cuda.is_available()
+
+
 def cores(text: str) -> int:
     """A number of cores from the command line; argparse adds the option's name to an error."""
     if not text.isdecimal() or int(text) < 1:

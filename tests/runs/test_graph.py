@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from petl_core.__main__ import main
 from petl_core.paths import ROOT
-from petl_core.runs import graph, study
+from petl_core.runs import graph, progress, study
 
 SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())
 TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}
@@ -70,6 +71,24 @@ def test_a_section_without_gpus_sees_none(tmp_path, monkeypatch, gpus, sees_gpus
     section = {"runs_root": str(tmp_path), "gpus": gpus, "notebooks": {"01_data": None}}
     graph.make(study.read(section, "one"), "one", cores=1, options=[])
     assert ("sees '7'" in (tmp_path / "notebooks" / "one.log").read_text()) == sees_gpus
+
+
+def test_a_section_with_gpus_needs_one(monkeypatch, capsys):
+    """Without one, many runs at a time would fill this machine's memory, and take days."""
+    section = study.read({"gpus": 1, "runs_per_gpu": 15, "notebooks": {"01_data": None}}, "mine")
+    made = []
+    monkeypatch.setattr(study, "load", lambda name: section)
+    monkeypatch.setattr(graph, "make", lambda *_, **options: made.append(options) or 0)
+    monkeypatch.setattr(graph, "has_gpu", lambda: False)
+    assert (main(["study", "mine"]), made) == (2, [])
+    expected = "error: study.yaml: mine.gpus = 1, but no CUDA device is visible here; set it to 0 for CPUs\n"
+    assert capsys.readouterr().err == expected
+    assert (main(["study", "mine", "--no-training"]), made) == (0, [{"train": False}])
+    monkeypatch.setattr(graph, "has_gpu", lambda: True)
+    assert (main(["study", "mine"]), made[1:]) == (0, [{"train": True}])
+
+    monkeypatch.setattr(progress, "estimate", lambda section, workers: f"{workers} at once")
+    assert main(["plan", "mine", "--cores", "2"]) == 0 and "15 at once" in capsys.readouterr().out
 
 
 def notebooks_with_dying_runs(folder):
