@@ -73,7 +73,8 @@ def _study(args: argparse.Namespace) -> int:
     if args.unlock:
         return graph.unlock(args.section)
     gpus = section.options["gpus"]
-    if gpus and not args.no_training and not graph.has_gpu():
+    trains = not args.no_training and bool(progress.unfinished(section))  # finished runs are drawn without a GPU
+    if gpus and trains and not graph.has_gpu():
         raise ConfigError(
             f"study.yaml: {args.section}.gpus = {gpus}, but no CUDA device is visible here; set it to 0 for CPUs"
         )

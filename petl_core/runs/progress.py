@@ -59,8 +59,8 @@ def estimate(section: Section, workers: int) -> str:
 
 def found(section: Section) -> str:
     """How many runs are finished and missing, for a section that is drawn without training."""
-    left, _ = _left(section, workers=1)
-    return f"{len(section.runs)} runs, {len(section.runs) - len(left)} finished, {len(left)} missing and not trained"
+    left = len(unfinished(section))
+    return f"{len(section.runs)} runs, {len(section.runs) - left} finished, {left} missing and not trained"
 
 
 def _line(section: Section, log: Path, workers: int, elapsed: float) -> str:
@@ -86,11 +86,16 @@ def _new_failures(section: Section, root: Path, reported: set[str]) -> Iterator[
             yield f"failed: {title(run)} ({root / name}): {reason[:SHOWN_REASON]}"
 
 
+def unfinished(section: Section) -> list[RunConfig]:
+    """The runs that are left to train."""
+    root = resolve(section.options["runs_root"])
+    return [run for name, run in section.runs.items() if not is_finished(root / name)]
+
+
 def _left(section: Section, workers: int) -> tuple[list[RunConfig], float | None]:
     """Unfinished runs, and the minutes they will take; None if nothing like them has finished."""
-    root = resolve(section.options["runs_root"])
-    left = [run for name, run in section.runs.items() if not is_finished(root / name)]
-    seen = _costs(root) if left else []
+    left = unfinished(section)
+    seen = _costs(resolve(section.options["runs_root"])) if left else []
     known = [seconds for run in left if (seconds := _expected(run, seen)) is not None]
     if not known:
         return left, None

@@ -73,9 +73,10 @@ def test_a_section_without_gpus_sees_none(tmp_path, monkeypatch, gpus, sees_gpus
     assert ("sees '7'" in (tmp_path / "notebooks" / "one.log").read_text()) == sees_gpus
 
 
-def test_a_section_with_gpus_needs_one(monkeypatch, capsys):
+def test_a_section_with_gpus_needs_one_to_train(tmp_path, monkeypatch, capsys):
     """Without one, many runs at a time would fill this machine's memory, and take days."""
-    section = study.read({"gpus": 1, "runs_per_gpu": 15, "notebooks": {"01_data": None}}, "mine")
+    fields = {"gpus": 1, "runs_per_gpu": 15, "runs_root": str(tmp_path)}
+    section = study.read({**fields, "notebooks": {"04_benchmark": {"runs": [{"method": "mrs"}]}}}, "mine")
     made = []
     monkeypatch.setattr(study, "load", lambda name: section)
     monkeypatch.setattr(graph, "make", lambda *_, **options: made.append(options) or 0)
@@ -89,6 +90,13 @@ def test_a_section_with_gpus_needs_one(monkeypatch, capsys):
 
     monkeypatch.setattr(progress, "estimate", lambda section, workers: f"{workers} at once")
     assert main(["plan", "mine", "--cores", "2"]) == 0 and "15 at once" in capsys.readouterr().out
+
+    # Finished runs are drawn on any machine.
+    monkeypatch.setattr(graph, "has_gpu", lambda: False)
+    for name in section.runs:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text("{}")
+    assert main(["study", "mine", "--redraw"]) == 0
 
 
 def notebooks_with_dying_runs(folder):
