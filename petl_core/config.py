@@ -39,7 +39,7 @@ NOT_NEGATIVE = (
     "scene_weight",
     "seed",
 )
-POSITIVE = ("temperature", "learning_rate")
+POSITIVE = ("temperature", "learning_rate", "validation_interval")
 FRACTIONS = ("validation_fraction", "view_dropout", "queue_momentum")  # above 0 and below 1
 LARGEST_QUEUE = 65_536
 
@@ -71,6 +71,7 @@ class RunConfig:
     mask_false_negatives: bool = False
     epochs: int = 2  # at most, if there is patience
     patience: int = 0  # stop after this many epochs without a better validation mR; 0 = train all epochs
+    validation_interval: int = 1  # epochs from one validation to the next; the last epoch always ends with one
     batch_size: int = 32
     gradient_cache: int = 0  # pairs encoded at a time with a graph (GradCache), for large batches; 0 = all
     pairs: str = "images"  # an epoch is every image once with a random caption, or every caption ("captions")

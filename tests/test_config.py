@@ -22,7 +22,8 @@ from petl_core.validation import ConfigError
         {"patience": -1}, {"queue_keys": "new"}, {"queue_momentum": 1.0}, {"queue_directions": "none"},
         {"scene_balance": True, "pairs": "captions"}, {"gradient_cache": 8, "cache_features": True},
         {"pairs": "all"}, {"schedule": "linear"}, {"temperature": 0.0},
-        {"learning_rate": float("inf")}, {"margin": float("nan")}, {"queue_weight": float("inf")},
+        {"validation_interval": 0}, {"learning_rate": float("inf")},
+        {"margin": float("nan")}, {"queue_weight": float("inf")},
     ],
 )  # fmt: skip
 def test_run_configuration_refuses_values_out_of_range(fields):

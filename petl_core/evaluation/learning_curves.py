@@ -10,7 +10,7 @@ from petl_core.evaluation.grouping import Group
 
 
 def learning_curves(groups: Sequence[Group]) -> pd.DataFrame:
-    """One row per epoch of each trained run: key, seed, epoch (0 before training), validation_mr and chosen."""
+    """One row per validated epoch of a trained run: key, seed, epoch (0 before training), validation_mr and chosen."""
     rows = [
         {
             "key": group.key,

@@ -25,7 +25,10 @@ RELEASED = RunConfig(
     blank_captions=True,
 )
 # Fields in which a run may differ from that; the triplet has no temperature.
-FREE = ("dataset", "backbone", "pretrained", "epochs", "patience", "seed", "validation_fraction", "temperature")
+FREE = (
+    *("dataset", "backbone", "pretrained", "epochs", "patience", "validation_interval", "seed"),
+    *("validation_fraction", "temperature"),
+)
 LIKE_PRINTED = ("ViT-B-32-quickgelu", "openai")  # fields backbone and pretrained of a run like most published rows
 CMER = "CMER"  # as printed
 OTHER_LOSS = "*"

@@ -27,8 +27,7 @@ def selection_audit(groups: Sequence[Group]) -> pd.DataFrame:
         audits = [run.metrics["selection_audit"] for run in group.runs]
         if not all(audits):  # not trained
             continue
-        chosen = [audit[run.metrics["chosen_epoch"]] for audit, run in zip(audits, group.runs, strict=True)]
-        on_validation = np.mean(chosen)
+        on_validation = np.mean([run.metrics["scores"]["strict"]["mr"] for run in group.runs])
         on_test = np.mean([max(audit) for audit in audits])
         last = np.mean([audit[-1] for audit in audits])
         rows.append([group.key, len(group.runs), on_validation, on_test, last, on_test - on_validation])

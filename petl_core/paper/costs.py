@@ -29,7 +29,8 @@ from petl_core.validation import ConfigError
 # Fields that do not change the cost of a step.
 FREE = (
     *("seed", "contrast", "margin", "temperature", "learn_temperature", "learning_rate", "weight_decay", "schedule"),
-    *("patience", "pairs", "validation_fraction", "train_images", "blank_captions", "queue_weight"),
+    *("patience", "validation_interval", "validation_fraction", "pairs", "train_images", "blank_captions"),
+    "queue_weight",
 )
 RATE = 1e-9  # learning rate of the measured steps, so that none diverges
 STATES = 3  # numbers in a checkpoint for each trained parameter: itself and Adam's two moments
@@ -144,8 +145,8 @@ def run_seconds(config: RunConfig, cost: Cost, dataset: RetrievalData, scoring: 
     pairs = images if config.pairs == "images" else images * captions_per_image
     steps = config.epochs * math.ceil(pairs / config.batch_size)
 
-    # Validation before training and after each epoch; one test, and one more for each of these in the selection audit.
-    rounds = config.epochs + 1 if config.epochs else 0
+    # Validations, one of them before training; one test, and one more for each of these in the selection audit.
+    rounds = 1 + math.ceil(config.epochs / config.validation_interval) if config.epochs else 0
     validation = ranked(held_out, held_out * captions_per_image)
     test = ranked(len(dataset.test.images), len(dataset.test.captions))
     return steps * cost.step + rounds * validation + (rounds + 1) * test
@@ -157,12 +158,13 @@ def cache_bytes(runs: Iterable[tuple[RunConfig, Cost]]) -> dict[str, int]:
 
 
 def weight_bytes(runs: Iterable[tuple[RunConfig, Cost]], workers: int) -> int:
-    """Bytes of trained weights: those of all finished runs, and those of every epoch of the runs at work."""
+    """Bytes of trained weights: those of all finished runs, and those of every validated epoch of the runs at work."""
     kept, while_training = 0, [0]
     for config, cost in runs:
         kept += 4 * cost.trained
-        # One candidate per epoch; a checkpoint, and the next one before it replaces the first.
-        while_training.append(4 * cost.trained * (config.epochs + 1 + 2 * STATES))
+        # The candidates; a checkpoint, and the next one before it replaces the first.
+        candidates = 1 + math.ceil(config.epochs / config.validation_interval)
+        while_training.append(4 * cost.trained * (candidates + 2 * STATES))
     return kept + workers * max(while_training)
 
 

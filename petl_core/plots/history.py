@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -45,9 +44,9 @@ def plot_history(run: Run) -> Figure:
     left.set(xlabel="epoch", ylabel="training loss")
 
     # Right, validation mR.
-    validation = [epoch.get("validation_mr", np.nan) for epoch in history]
+    validated = [epoch for epoch in history if "validation_mr" in epoch]
     look = {**method_look(run.config.method), "markersize": 3.5}
-    right.plot([epoch["epoch"] for epoch in history], validation, **look)
+    right.plot([epoch["epoch"] for epoch in validated], [epoch["validation_mr"] for epoch in validated], **look)
     chosen = run.metrics["chosen_epoch"]
     right.axvline(chosen, label=f"chosen: epoch {chosen}", **REFERENCE_LINE)
     right.set(xlabel="epoch (0: before training)", ylabel="validation mR (%)")

@@ -258,7 +258,8 @@ def _test(job: _Job, trained: _Trained) -> tuple[SplitScores, list[float], float
     test = job.dataset.test
     (prepared,) = job.prepare(trained.model, test, test)
     tested = score_test_split(trained.model, prepared, test, trained.scene_choice, job.config)
-    audited = audit_selection(trained.model, prepared, trained.epoch_weights, len(trained.history))
+    validated = [entry["epoch"] for entry in trained.history if "validation_mr" in entry]
+    audited = audit_selection(trained.model, prepared, trained.epoch_weights, validated)
     return tested, audited, time.perf_counter() - started
 
 

@@ -2,7 +2,7 @@
 
 config.json           the configuration, and the title of its method
 checkpoint.pt         the state after the last finished epoch; removed at the end
-epoch_weights/        what was trained after each epoch; removed at the end
+epoch_weights/        what was trained after each validated epoch; removed at the end
 adapter.safetensors   what was trained, at the epoch with the best validation mR
 test_hits.npy         (test images, 7): see retrieval.per_image_hits
 test_hits_<mode>.npy  the same by each mode of :mod:`petl_core.runs.scene_tests`
@@ -29,7 +29,7 @@ class Epoch(TypedDict, total=False):
     """An epoch of training; epoch 0 is before training and has no loss."""
 
     epoch: int
-    validation_mr: float  # percent
+    validation_mr: float  # percent; of the validated epochs
     loss: dict[str, float]  # mean of each term over the epoch's steps, and "total"
     seconds: float  # of training
     validation_seconds: float
@@ -62,7 +62,7 @@ class Metrics(TypedDict):
     scene_test: SceneTest  # empty without scene labels
     chosen_epoch: int  # by validation mR
     history: list[Epoch]
-    selection_audit: list[float]  # test mR of each epoch, computed last; nothing is chosen by it
+    selection_audit: list[float]  # test mR of each validated epoch, computed last; nothing is chosen by it
     parameters: dict[str, int]  # "trained" (without logit_scale), "backbone"
     images: dict[str, int]  # "train", "validation", "test"
     captions: dict[str, int]  # the same; runs of older versions lack it

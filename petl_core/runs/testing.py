@@ -1,5 +1,6 @@
 """The one look at the test split, after training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -85,18 +86,18 @@ def score_test_split(
 
 
 def audit_selection(
-    model: AdaptedCLIP, prepared: PreparedSplit, epoch_weights: EpochWeights, epochs: int
+    model: AdaptedCLIP, prepared: PreparedSplit, epoch_weights: EpochWeights, epochs: Sequence[int]
 ) -> list[float]:
-    """Test mR of each of a run's epochs: what choosing by the test split would have shown. Nothing is chosen by it.
+    """Test mR of some of a run's epochs: what choosing by the test split would have shown. Nothing is chosen by it.
 
     Args:
-        model: whose weights are exchanged; it is left at the last epoch.
+        model: whose weights are exchanged; it is left at the last of the epochs.
         prepared: the test split.
-        epoch_weights: what was trained after each epoch.
-        epochs: their number, epoch 0 included; where that is the only one, nothing was trained and nothing is audited.
+        epoch_weights: what was trained after each validated epoch.
+        epochs: those that could have been chosen.
     """
     found = []
-    for epoch in range(epochs if epochs > 1 else 0):
+    for epoch in epochs:
         epoch_weights.load(epoch, model)
         scores = retrieval.similarity(*embed(model, prepared))
         found.append(retrieval.evaluate(scores, prepared.image_of.numpy())["strict"]["mr"])

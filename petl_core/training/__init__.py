@@ -7,7 +7,7 @@ state           everything that training changes, and its checkpoint
 epoch           batches, the loss of one, an epoch
 scenes          batches balanced by scene, and a cross-entropy over scene labels
 gradient_cache  batches larger than memory
-epoch_weights   the trained weights after each epoch
+epoch_weights   the trained weights after each validated epoch
 fitting         all epochs, the best one chosen on validation
 pretraining, default_backbones  the small CLIPs that are pre-trained here
 """

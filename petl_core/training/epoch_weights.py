@@ -1,4 +1,4 @@
-"""The trained weights after each epoch, kept on disk until one epoch is chosen."""
+"""The trained weights after each validated epoch, kept on disk until one epoch is chosen."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training of a run: a checkpoint and the weights after each epoch, and the best on validation at the end."""
+"""Training of a run: a checkpoint after each epoch, the weights after each validated one, and the best at the end."""
 
 import logging
 import time
@@ -20,7 +20,7 @@ def fit(
 ) -> EpochWeights:
     """Train all epochs, or continue from a checkpoint, and leave the model at its best epoch.
 
-    Stops after ``patience`` epochs without a better validation mR.
+    Stops after ``patience`` epochs without a better validation mR. An epoch without a validation cannot be chosen.
 
     Args:
         state: as started; its history is complete afterwards.
@@ -29,7 +29,7 @@ def fit(
         inputs: digests of data, images and backbone; a checkpoint started with others is refused.
 
     Returns:
-        The trained weights after each epoch.
+        The trained weights after each validated epoch.
     """
     config, model = state.config, state.model
     saved = EpochWeights(folder / "epoch_weights")
@@ -42,12 +42,14 @@ def fit(
         terms = epoch.train_epoch(state, train)
         trained = time.perf_counter()
         entry = {"epoch": state.epoch, "loss": terms, "seconds": trained - started}
-        entry["validation_mr"] = validation_mr(model, validation)
-        entry["validation_seconds"] = time.perf_counter() - trained
+        log.info("epoch %d: loss %.4f", entry["epoch"], terms["total"])
+        if state.validates:
+            entry["validation_mr"] = validation_mr(model, validation)
+            entry["validation_seconds"] = time.perf_counter() - trained
+            log.info("epoch %d: validation mR %.2f", entry["epoch"], entry["validation_mr"])
+            saved.save(entry["epoch"], model)
         if config.queue_size:
             entry["drift"] = _drift(state, train)
-        log.info("epoch %d: loss %.4f, validation mR %.2f", entry["epoch"], terms["total"], entry["validation_mr"])
-        saved.save(entry["epoch"], model)
         state.history.append(entry)
         state.save(folder / "checkpoint.pt", inputs)
     saved.load(best_epoch(state.history)["epoch"], model)

@@ -48,9 +48,15 @@ class TrainState:
     @property
     def goes_on(self) -> bool:
         """Whether there is an epoch left to train, and patience for it."""
-        config, last = self.config, self.epoch - 1
-        waited = last - best_epoch(self.history)["epoch"]
-        return last < config.epochs and not (config.patience and waited >= config.patience)
+        config, last = self.config, self.history[-1]
+        waited = last["epoch"] - best_epoch(self.history)["epoch"]
+        out_of_patience = config.patience and "validation_mr" in last and waited >= config.patience
+        return last["epoch"] < config.epochs and not out_of_patience
+
+    @property
+    def validates(self) -> bool:
+        """Whether the epoch to train next ends with a validation, and may be chosen."""
+        return self.epoch % self.config.validation_interval == 0 or self.epoch == self.config.epochs
 
     @contextlib.contextmanager
     def encoding_keys(self) -> Iterator[None]:
@@ -109,5 +115,5 @@ def _save(state: dict, path: Path) -> None:
 
 
 def best_epoch(history: list[dict]) -> dict:
-    """The earliest epoch with the highest validation mR."""
+    """The earliest epoch with the highest validation mR, among those that were validated."""
     return max(history, key=lambda entry: entry.get("validation_mr", 0.0))

@@ -10,8 +10,8 @@ from petl_core.evaluation.names import full_names, method_and_loss
 def test_choosing_on_test_is_never_worse_and_means_are_over_seeds(tmp_path):
     runs = [fake_run(tmp_path, 0.2, method="zero_shot", epochs=0)]
     runs += [fake_run(tmp_path, 0.5, seed=seed) for seed in (2, 3)]
-    runs[1].metrics["selection_audit"] = [10.0, 20.0, 24.0]
-    runs[2].metrics["selection_audit"] = [10.0, 22.0, 21.0]
+    for run, chosen, audit in zip(runs[1:], (20.0, 22.0), ([10.0, 20.0, 24.0], [10.0, 22.0, 21.0]), strict=True):
+        run.metrics["scores"]["strict"]["mr"], run.metrics["selection_audit"] = chosen, audit
     groups = group_runs(runs, method_and_loss)
     audit = selection.selection_audit(groups)
     assert audit.drop(columns="key").to_dict("records") == [

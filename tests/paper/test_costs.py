@@ -103,6 +103,8 @@ def test_seconds_of_a_run_are_its_steps_and_what_is_encoded_and_ranked(world):
     encoding = dataclasses.replace(COST, step=0.0, image=1.0, caption=100.0)
     validation, test = 5 + 25 * 100, 10 + 50 * 100
     assert costs.run_seconds(run, encoding, dataset, 0.0) == 4 * (validation + test) + test
+    seldom = run.replace(validation_interval=2)  # before training, after the 2nd epoch and after the 3rd
+    assert costs.run_seconds(seldom, encoding, dataset, 0.0) == 3 * (validation + test) + test
     assert costs.run_seconds(run.zero_shot(), encoding, dataset, 0.0) == test
     ranking = dataclasses.replace(COST, step=0.0)
     assert costs.run_seconds(run, ranking, dataset, 1.0) == 4 * (5 * 25 + 10 * 50) + 10 * 50
@@ -114,3 +116,5 @@ def test_caches_are_written_once_and_weights_by_every_run(runs, workers, epochs)
     asked = [(RunConfig(seed=seed, epochs=epochs), COST) for seed in range(runs)]
     assert costs.cache_bytes(asked) == {"pixels": 10}
     assert costs.weight_bytes(asked, workers) == 400 * runs + workers * 400 * (epochs + 1 + 6)
+    at_the_end = [(config.replace(validation_interval=epochs), cost) for config, cost in asked]
+    assert costs.weight_bytes(at_the_end, workers) == 400 * runs + workers * 400 * (2 + 6)

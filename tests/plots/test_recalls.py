@@ -119,10 +119,10 @@ def test_scenes_of_zero_shot_alone_have_one_panel(groups, names_and_looks):
 
 
 def test_the_audit_shows_what_another_choice_changes(groups, names_and_looks):
-    for run in groups[1].runs:
-        run.metrics["selection_audit"] = [10.0, 30.0, 29.0]
-    for run in groups[2].runs:
-        run.metrics["selection_audit"] = [10.0, 20.0, 22.5]
+    audits = {30.0: [10.0, 30.0, 29.0], 20.0: [10.0, 20.0, 22.5], 11.0: [10.0, 11.0, 12.0]}
+    for group, (chosen, audit) in zip(groups[1:], audits.items(), strict=True):
+        for run in group.runs:
+            run.metrics["scores"]["strict"]["mr"], run.metrics["selection_audit"] = chosen, audit
     audit = selection_audit(groups)
     axes = plot_selection(audit, *names_and_looks).axes[0]
     assert rows_of(axes)[:2] == ["Full fine-tuning  30.0", "MRS-Adapter  20.0"]

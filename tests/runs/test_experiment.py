@@ -61,6 +61,29 @@ def test_without_a_better_epoch_patience_ends_a_run_early(world, tmp_path):
     assert (metrics["chosen_epoch"], len(metrics["history"])) == (0, 3)
 
 
+def test_an_epoch_without_a_validation_is_trained_but_never_chosen(world, finished, tmp_path):
+    run = experiment.run(CONFIG.replace(epochs=5, validation_interval=2), **elsewhere(world, tmp_path))
+    history = run.metrics["history"]
+    assert [entry["epoch"] for entry in history if "validation_mr" in entry] == [0, 2, 4, 5]
+    assert [len(entry.get("loss", [])) > 0 for entry in history] == [False, True, True, True, True, True]
+    best = max((entry for entry in history if "validation_mr" in entry), key=lambda entry: entry["validation_mr"])
+    assert run.metrics["chosen_epoch"] == best["epoch"]
+    assert len(run.metrics["selection_audit"]) == 4
+
+
+def test_validations_between_do_not_change_what_is_trained(world, finished, tmp_path):
+    run = experiment.run(CONFIG.replace(validation_interval=2), **elsewhere(world, tmp_path))
+    for one, other in zip(run.metrics["history"], finished.metrics["history"], strict=True):
+        assert one.get("loss") == other.get("loss")
+        assert one.get("validation_mr", other["validation_mr"]) == other["validation_mr"]
+
+
+def test_patience_ends_a_run_only_where_it_was_validated(world, tmp_path):
+    stuck = CONFIG.replace(epochs=9, patience=3, validation_interval=2, learning_rate=1e-12, schedule="constant")
+    metrics = experiment.run(stuck, **elsewhere(world, tmp_path)).metrics
+    assert (metrics["chosen_epoch"], metrics["history"][-1]["epoch"]) == (0, 4)
+
+
 def test_the_same_configuration_is_never_trained_twice(world, finished, monkeypatch):
     monkeypatch.setattr(epoch, "train_epoch", lambda *_: pytest.fail("trained again"))
     monkeypatch.setattr(experiment, "score_test_split", lambda *_: pytest.fail("tested again"))
@@ -77,8 +100,12 @@ def test_the_same_configuration_gives_bit_identical_metrics(world, finished, tmp
 
 SLOW_KEYS = CONFIG.replace(queue_size=16, queue_keys="ema", queue_momentum=0.9, queue_warmup=1, queue_ramp=5)
 
+SPARSE = CONFIG.replace(validation_interval=2)
 
-@pytest.mark.parametrize(("config", "killed_in_epoch"), [(CONFIG, 1), (CONFIG, 2), (CONFIG, 3), (SLOW_KEYS, 3)])
+
+@pytest.mark.parametrize(
+    ("config", "killed_in_epoch"), [(CONFIG, 1), (CONFIG, 2), (CONFIG, 3), (SLOW_KEYS, 3), (SPARSE, 2)]
+)
 def test_a_killed_run_resumes_to_the_same_result(world, tmp_path, monkeypatch, config, killed_in_epoch):
     uninterrupted = experiment.run(config, **world)
     places = elsewhere(world, tmp_path)
