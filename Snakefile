@@ -164,6 +164,7 @@ rule report:
     params:
         executed=f"{NOTEBOOKS}/{REPORT}.ipynb",
         values=as_parameters({"figures": FIGURES, "executed": NOTEBOOKS, "readme": True}),
+        notebooks=list(SECTION.notebooks),  # not used: when it changes, Snakemake draws what was added
     shell:
         "({PAPERMILL} {input[0]} {params.executed} -b {params.values} && "
         "{sys.executable} -m nbconvert --to html --no-input --output-dir $(dirname {output}) --output report "

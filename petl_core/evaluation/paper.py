@@ -77,8 +77,14 @@ def conditions(run: Run, matched: pd.DataFrame, names: Mapping[Key, str]) -> str
     if matched["printed_mr"].isna().all():
         return f"Nothing is published for these rows on {dataset_title(config.dataset)}."
     sentences = []
-    if (config.backbone, config.pretrained) != LIKE_PRINTED:
-        printed = f"{published.BACKBONE} pre-trained on {published.PRETRAINING}"
+    size = run.metrics["parameters"]["backbone"]
+    printed = f"{published.BACKBONE} pre-trained on {published.PRETRAINING}"
+    if size != published.BACKBONE_PARAMETERS:
+        sentences.append(
+            f"No row is like for like: our backbone has {size / 1e6:.1f} M parameters, and that of published rows "
+            f"without ‡ and ¶ is {printed}, with {published.BACKBONE_PARAMETERS / 1e6:.1f} M."
+        )
+    elif (config.backbone, config.pretrained) != LIKE_PRINTED:
         sentences.append(f"Like for like only if our backbone is {printed}, as in published rows without ‡ and ¶.")
     if any(name.endswith(OTHER_LOSS) for name in names.values()):
         sentences.append(f"{OTHER_LOSS} trained with a loss other than that of the published row.")

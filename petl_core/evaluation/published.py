@@ -15,6 +15,7 @@ CLIP_BASED = ("clip_finetuning", "prompt", "adapter")  # values of the column "g
 
 # The model of the full study; a row with another one is not like for like.
 BACKBONE = "CLIP ViT-B/32"
+BACKBONE_PARAMETERS = 151_277_313
 PRETRAINING = "WIT-400M (OpenAI CLIP)"
 
 # Why a row must be read with care: a column of printed_figures, its mark and what the mark means.

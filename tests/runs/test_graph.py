@@ -110,19 +110,23 @@ def notebooks_with_dying_runs(folder):
     nbformat.write(notebook, path)
 
 
-def test_a_run_that_is_added_is_trained_and_read_whatever_else_changed(tmp_path):
+def test_what_is_added_is_trained_and_read_whatever_else_changed(tmp_path):
     shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
     runs = [{"method": "linear_probe"}]
     section = TINY | {"runs_root": str(tmp_path / "runs"), "figures": str(tmp_path / "figures")}
     section["notebooks"] = {"02_pretrain": None, "16_tuning": {"runs": runs}}
 
+    def of_section(*options):
+        """What Snakemake prints about the section."""
+        (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
+        place = ["--cores", "1", "--configfile", str(tmp_path / "one.yaml"), "--config", "section=one"]
+        called = snakemake(tmp_path, *options, *place)
+        assert called.returncode == 0, called.stderr
+        return called.stdout
+
     def planned():
         """The rules that Snakemake would execute."""
-        (tmp_path / "one.yaml").write_text(yaml.safe_dump({"one": section}))
-        options = ["--cores", "1", "--configfile", str(tmp_path / "one.yaml"), "--config", "section=one"]
-        dry = snakemake(tmp_path, "--dry-run", *options)
-        assert dry.returncode == 0, dry.stderr
-        return set(re.findall(r"^(\w+) +\d+$", dry.stdout, flags=re.MULTILINE)) - {"total"}
+        return set(re.findall(r"^(\w+) +\d+$", of_section("--dry-run"), flags=re.MULTILINE)) - {"total"}
 
     # As if the section had been made: finished runs, executed notebooks, the report.
     made = [f"runs/{name}/metrics.json" for name in study.read(section, "one").runs]
@@ -130,7 +134,12 @@ def test_a_run_that_is_added_is_trained_and_read_whatever_else_changed(tmp_path)
     for file in made:
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("made")
+    of_section("--touch", "--forceall")
     assert planned() == set()
+
+    section["notebooks"]["03_train"] = None
+    assert planned() == {"notebook", "report", "study"}
+    del section["notebooks"]["03_train"]
 
     later = (tmp_path / "figures" / "report.html").stat().st_mtime + 10
     os.utime(tmp_path / "notebooks" / "02_pretrain.ipynb", (later, later))
