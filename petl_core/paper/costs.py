@@ -146,7 +146,7 @@ def run_seconds(config: RunConfig, cost: Cost, dataset: RetrievalData, scoring: 
     steps = config.epochs * math.ceil(pairs / config.batch_size)
 
     # Validations, one of them before training; one test, and one more for each of these in the selection audit.
-    rounds = 1 + math.ceil(config.epochs / config.validation_interval) if config.epochs else 0
+    rounds = _validations(config) if config.epochs else 0
     validation = ranked(held_out, held_out * captions_per_image)
     test = ranked(len(dataset.test.images), len(dataset.test.captions))
     return steps * cost.step + rounds * validation + (rounds + 1) * test
@@ -162,10 +162,14 @@ def weight_bytes(runs: Iterable[tuple[RunConfig, Cost]], workers: int) -> int:
     kept, while_training = 0, [0]
     for config, cost in runs:
         kept += 4 * cost.trained
-        # The candidates; a checkpoint, and the next one before it replaces the first.
-        candidates = 1 + math.ceil(config.epochs / config.validation_interval)
-        while_training.append(4 * cost.trained * (candidates + 2 * STATES))
+        # One candidate per validation; a checkpoint, and the next one before it replaces the first.
+        while_training.append(4 * cost.trained * (_validations(config) + 2 * STATES))
     return kept + workers * max(while_training)
+
+
+def _validations(config: RunConfig) -> int:
+    """How many a run has if it stops at its last epoch: one before training, one after each interval."""
+    return 1 + math.ceil(config.epochs / config.validation_interval)
 
 
 def _splits(dataset: RetrievalData) -> tuple[Split, Split]:
