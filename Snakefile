@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from petl_core.files import write_text
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs import study
 from petl_core.runs.folder import is_finished
 

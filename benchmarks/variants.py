@@ -37,6 +37,7 @@ from petl_core import retrieval
 from petl_core.adapters import focus
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
+from petl_core.errors import ConfigError
 from petl_core.evaluation.embedding import focus_maps_of, target_hits
 from petl_core.evaluation.focus import by_layer, target_boxes, target_focus, target_queries
 from petl_core.losses import Contrast, infonce_to_queue
@@ -45,7 +46,6 @@ from petl_core.retrieval import over_seeds
 from petl_core.runs import experiment, tuned
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, state
-from petl_core.validation import ConfigError
 
 SEEDS = (2, 3, 4, 5, 6)
 GATE_START = 2.0  # bias of a gate: sigmoid(2) = 0.88 passes at first

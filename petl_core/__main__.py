@@ -7,11 +7,11 @@ from pathlib import Path
 
 from petl_core.data import DataError
 from petl_core.data import command as data_command
+from petl_core.errors import ConfigError
 from petl_core.paper import command as paper_command
 from petl_core.runs import graph, progress, study
 from petl_core.runs.folder import find_run, open_run
 from petl_core.search import command as search_command
-from petl_core.validation import ConfigError
 
 EXPORTS = """kinds:
   embeddings   of a split, as OUT.parquet or OUT.npz

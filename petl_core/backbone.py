@@ -21,8 +21,8 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from petl_core import data, weights_files
-from petl_core.paths import resolve
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+from petl_core.files import resolve
 
 torch.backends.cudnn.conv.fp32_precision = "ieee"  # by default a GPU rounds what a convolution reads to ten bits
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from petl_core.data import scene_labels
-from petl_core.paths import ROOT, resolve
-from petl_core.validation import ConfigError, check_types
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT, resolve
+from petl_core.validation import check_types
 
 RECIPE = 4  # raised whenever the same configuration would train differently, so that old runs are not reused
 REVISED = {"blank_captions": 2}  # the same for a field: renames only the runs in which it is not at its default

@@ -1,4 +1,4 @@
-"""Atomic writing of files, and digests of their content."""
+"""Paths from the project's root, atomic writing of files, and digests of their content."""
 
 import hashlib
 import json
@@ -11,7 +11,18 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def resolve(path: str | Path) -> Path:
+    """Absolute path; a relative one starts at the project's root, wherever the kernel was started.
+
+    >>> resolve("data") == ROOT / "data"
+    True
+    """
+    return ROOT / Path(path).expanduser()
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:

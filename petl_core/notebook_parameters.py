@@ -6,7 +6,8 @@ papermill only warns about a parameter that a notebook does not declare, and nev
 import types
 import typing
 
-from petl_core.validation import ConfigError, check_types
+from petl_core.errors import ConfigError
+from petl_core.validation import check_types
 
 _IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
 _JSON_TYPES = {bool, int, float, str, list, dict}

@@ -1,11 +1,9 @@
-"""The error for wrong settings, and the check of settings against their declared types."""
+"""The check of settings against their declared types."""
 
 import typing
 from collections.abc import Mapping
 
-
-class ConfigError(ValueError):
-    """A parameter or option that is unknown, of the wrong type, or out of range."""
+from petl_core.errors import ConfigError
 
 
 def require_at_least(lowest: float, **values: float) -> None:
@@ -14,7 +12,7 @@ def require_at_least(lowest: float, **values: float) -> None:
     >>> require_at_least(1, workers=4, k=0)
     Traceback (most recent call last):
         ...
-    petl_core.validation.ConfigError: k = 0 must be at least 1
+    petl_core.errors.ConfigError: k = 0 must be at least 1
 
     Args:
         lowest: allowed value.
@@ -36,7 +34,7 @@ def check_types(values: Mapping[str, object], declared: Mapping[str, typing.Any]
     >>> check_types({"rate": "fast"}, {"rate": float}, "options of mrs")
     Traceback (most recent call last):
         ...
-    petl_core.validation.ConfigError: options of mrs: rate = 'fast' is str, but must be float
+    petl_core.errors.ConfigError: options of mrs: rate = 'fast' is str, but must be float
 
     Args:
         values: settings by name.

@@ -26,7 +26,7 @@ from open_clip.model import CLIPTextCfg, CLIPVisionCfg
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 OF_OPENAI = {"input_resolution", "context_length", "vocab_size"}  # in OpenAI's archives besides weights
 SHOWN = 4  # names in a message

@@ -2,7 +2,7 @@
 
 import os
 
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs import batch
 
 

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from small_clips import gelu_and_quick_gelu, hugging_face_backbone, tiny_clip
 
 from petl_core import adapters, backbone
+from petl_core.errors import ConfigError
 from petl_core.training.pretraining import PretrainConfig
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

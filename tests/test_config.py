@@ -9,8 +9,8 @@ import pytest
 
 from petl_core import config
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import tomllib
 
 import yaml
 
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 

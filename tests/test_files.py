@@ -5,8 +5,8 @@ import os
 import pytest
 
 from petl_core import files
+from petl_core.errors import ConfigError
 from petl_core.files import read_json, sha256, sha256_cached, sha256_of_all, write_atomically, write_json
-from petl_core.validation import ConfigError
 
 
 def test_what_is_written_is_read(tmp_path):

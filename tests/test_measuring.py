@@ -9,8 +9,8 @@ from torch import nn
 
 from petl_core.adapters import attach
 from petl_core.backbone import Backbone
+from petl_core.files import ROOT
 from petl_core.measuring import activation_bytes, seconds_of
-from petl_core.paths import ROOT
 
 FLOAT = 4
 B, D, H = 5, 7, 11

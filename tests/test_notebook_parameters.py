@@ -1,8 +1,8 @@
 import pytest
 
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT, resolve
 from petl_core.notebook_parameters import check_parameters
-from petl_core.paths import ROOT, resolve
-from petl_core.validation import ConfigError
 
 
 def notebook(**extra) -> dict:

@@ -9,7 +9,7 @@ import papermill
 import pytest
 
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 from petl_core.runs import study
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

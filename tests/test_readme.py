@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 PAGES = ["README.md", "CONTRIBUTING.md", "data/README.md", "figures/README.md", "notebooks/README.md"]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

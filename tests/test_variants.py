@@ -10,7 +10,7 @@ from small_worlds import small_world
 
 from petl_core.adapters import focus
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 from petl_core.recycling import Pairs
 from petl_core.runs import experiment
 

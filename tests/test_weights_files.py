@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from petl_core import backbone, weights_files
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 SMALL = {
     "embed_dim": 32,

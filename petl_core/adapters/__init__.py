@@ -45,7 +45,7 @@ from petl_core.adapters.saved import SavedAdapter
 from petl_core.adapters.uniadapter import UniAdapter
 from petl_core.adapters.zero_shot import ZeroShot
 from petl_core.backbone import Backbone, architecture, fingerprint
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 __all__ = ["METHODS", "AdaptedCLIP", "Method", "SideMethod", "attach", "check_method", "load", "second_view"]
 

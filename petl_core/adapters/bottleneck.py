@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 def down_projection(inputs: int, outputs: int) -> nn.Linear:

@@ -24,7 +24,7 @@ from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
 from petl_core.adapters.towers import blocks_of, width_of
 from petl_core.backbone import lengths_without
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 MLP_RATIO = 2
 ATTENTIONS = ("focus", "unsuppressed", "uniform", "none")

@@ -11,7 +11,7 @@ from petl_core.adapters.base import SideMethod
 from petl_core.adapters.bottleneck import down_projection, up_projection
 from petl_core.adapters.taps import TowerTaps
 from petl_core.adapters.towers import residual_blocks, towers, width_of
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 GATE_TEMPERATURE = 0.1
 

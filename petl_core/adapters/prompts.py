@@ -13,7 +13,7 @@ from torch import nn
 from petl_core.adapters.base import Method
 from petl_core.adapters.towers import residual_blocks, width_of
 from petl_core.backbone import caption_lengths
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 @dataclass(frozen=True)

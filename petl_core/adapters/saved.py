@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from petl_core.errors import ConfigError
 from petl_core.files import write_atomically
-from petl_core.validation import ConfigError
 
 Value = TypeVar("Value")
 

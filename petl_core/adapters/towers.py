@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from open_clip.transformer import ResidualAttentionBlock, Transformer
 from torch import nn
 
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 def towers(clip: nn.Module) -> dict[str, nn.Module]:

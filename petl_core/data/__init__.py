@@ -10,9 +10,9 @@
 Anything broken raises a ``DataError`` that names the file, the line and the remedy.
 """
 
-from petl_core.data.errors import DataError
 from petl_core.data.images import read_image
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData, Split, caption_key, split_validation
+from petl_core.errors import DataError
 
 __all__ = ["DataError", "RetrievalData", "Split", "caption_key", "load", "read_image", "split_validation"]

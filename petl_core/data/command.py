@@ -6,10 +6,10 @@ from pathlib import Path
 
 from petl_core.data.catalogue import CATALOGUE
 from petl_core.data.converting import convert
-from petl_core.data.errors import DataError
 from petl_core.data.layouts import locate
 from petl_core.data.verifying import verify
-from petl_core.paths import resolve
+from petl_core.errors import DataError
+from petl_core.files import resolve
 
 
 def add_to(commands: "argparse._SubParsersAction") -> None:

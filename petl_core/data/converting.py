@@ -12,7 +12,7 @@ from petl_core.data.errors import broken
 from petl_core.data.layouts import CAPTIONS_PER_IMAGE, RELEASE_FILES, locate, plain_name
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData, Split
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 def convert(

@@ -8,8 +8,8 @@ from typing import Any
 
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData
-from petl_core.paths import resolve
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+from petl_core.files import resolve
 
 # Arguments of ``drawn_scenes.write``, by name. For another set add a line, or use a command (see data/README.md).
 DRAWN: dict[str, dict[str, Any]] = {

@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-
-class DataError(ValueError):
-    """Broken input: the message names the file, its line if there is one, what is wrong, and the remedy."""
+from petl_core.errors import DataError
 
 
 def broken(where: str | Path, problem: str, remedy: str) -> DataError:

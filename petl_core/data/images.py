@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from petl_core.data.errors import DataError, broken
+from petl_core.data.errors import broken
+from petl_core.errors import DataError
 
 MAX_PIXELS = 2**26  # 8,192 x 8,192: far above any image of these data sets, far below what fills memory
 WIDE_MODES = {"I", "F"}  # 32-bit pixels; 16-bit modes are named "I;16..."

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from petl_core.data.errors import broken
-from petl_core.paths import resolve
+from petl_core.files import resolve
 
 CAPTIONS_PER_IMAGE = 5  # the release's lists; the JSON layout takes any number
 RELEASE_FILES = ("train_filename.txt", "train_caps.txt", "test_filename.txt", "test_caps.txt")

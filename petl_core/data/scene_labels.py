@@ -12,7 +12,7 @@ from string import Formatter
 import numpy as np
 
 from petl_core.data.split import Split
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 TEMPLATE = "a satellite photo of {scene}: {caption}"
 CLASS_PROMPT = "a satellite photo of {scene}"

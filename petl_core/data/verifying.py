@@ -7,11 +7,11 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from petl_core.data.catalogue import CATALOGUE, RELEASE, KnownSet
-from petl_core.data.errors import DataError
 from petl_core.data.images import pixel_digest
 from petl_core.data.layouts import locate
 from petl_core.data.loading import load
 from petl_core.data.split import RetrievalData
+from petl_core.errors import DataError
 from petl_core.files import sha256
 
 NAMED = 3  # missing images that are named in the report

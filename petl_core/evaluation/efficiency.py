@@ -16,11 +16,11 @@ import torch
 
 from petl_core import backbone
 from petl_core.adapters import METHODS, SideMethod, attach, check_method
+from petl_core.errors import ConfigError
 from petl_core.losses import infonce
 from petl_core.measuring import MIB, PeakMemory, activation_bytes, seconds_of
 from petl_core.runs.experiment import find_device
 from petl_core.training.pretraining import PretrainConfig
-from petl_core.validation import ConfigError
 
 TIMED_STEPS = 2  # in each round, after one that is not timed
 REFERENCES = ("full", "mrs")  # subjects that the others are compared with

@@ -7,7 +7,7 @@ import pandas as pd
 
 from petl_core.evaluation.comparison import signed
 from petl_core.evaluation.names import METRICS, NO_VALUE
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 FILE = ROOT / "data" / "published.csv"
 ROUNDING = 0.011  # error of a mean of six figures that were rounded to two digits

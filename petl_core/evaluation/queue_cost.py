@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
+from petl_core.errors import ConfigError
 from petl_core.measuring import MIB, activation_bytes, seconds_of
 from petl_core.recycling import Pairs, Queue
 from petl_core.runs.experiment import find_device
-from petl_core.validation import ConfigError
 
 
 def measure_queue_costs(

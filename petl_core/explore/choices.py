@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_core.errors import ConfigError
 from petl_core.evaluation.names import dataset_title, describe
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs.folder import Run, is_finished, open_run
-from petl_core.validation import ConfigError
 
 ZERO_SHOT = "Zero-shot CLIP"
 

@@ -9,9 +9,9 @@ import ipywidgets as widgets
 import traitlets
 
 from petl_core.data import DataError
+from petl_core.errors import ConfigError
 from petl_core.explore.choices import ModelChoice
 from petl_core.explore.opened import ExploreSettings, Opened, Question, open_choice
-from petl_core.validation import ConfigError
 
 
 class Session(traitlets.HasTraits):

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from petl_core.data import Split, default_data
-from petl_core.files import write_atomically
-from petl_core.paths import resolve
+from petl_core.errors import ConfigError
+from petl_core.files import resolve, write_atomically
 from petl_core.runs.experiment import load_model, splits_of
 from petl_core.runs.folder import Run
 from petl_core.training import encoding
-from petl_core.validation import ConfigError
 
 
 @dataclass(frozen=True)

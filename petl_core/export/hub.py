@@ -18,14 +18,13 @@ import open_clip
 
 from petl_core import adapters, backbone
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.export.model_card import model_card, plain
 from petl_core.export.open_clip_folder import write_clip
-from petl_core.files import read_json, write_atomically, write_json
-from petl_core.paths import resolve
+from petl_core.files import read_json, resolve, write_atomically, write_json
 from petl_core.runs.experiment import find_device
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones
-from petl_core.validation import ConfigError
 
 BACKBONE = "backbone"  # folder of one that is exported, too
 FILES = ["config.json", "adapter.safetensors", f"{BACKBONE}/*.json", f"{BACKBONE}/*.safetensors", f"{BACKBONE}/*.txt"]

@@ -10,8 +10,7 @@ from safetensors.torch import save_file
 
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import Backbone
-from petl_core.files import write_atomically, write_json
-from petl_core.paths import resolve
+from petl_core.files import resolve, write_atomically, write_json
 
 
 def export_open_clip(model: AdaptedCLIP, folder: str | Path) -> Path:

@@ -18,10 +18,10 @@ from petl_core.backbone import Backbone
 from petl_core.config import RunConfig
 from petl_core.data import DataError, RetrievalData, default_data
 from petl_core.data.catalogue import CATALOGUE
+from petl_core.files import resolve
 from petl_core.measuring import MIB
 from petl_core.paper import costs
 from petl_core.paper.costs import Amounts, Cost
-from petl_core.paths import resolve
 from petl_core.runs import experiment
 from petl_core.runs.folder import is_finished
 from petl_core.training import default_backbones

@@ -10,12 +10,11 @@ from typing import Any
 import yaml
 from tabulate import tabulate
 
-from petl_core.files import write_text
+from petl_core.errors import ConfigError
+from petl_core.files import resolve, write_text
 from petl_core.paper import sections
-from petl_core.paths import resolve
 from petl_core.runs import graph, study
 from petl_core.runs.study import DEFAULT_OPTIONS
-from petl_core.validation import ConfigError
 
 BACKBONE, TAG = "ViT-B-32-quickgelu", "openai"  # as in the published tables
 

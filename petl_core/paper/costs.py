@@ -18,13 +18,13 @@ from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import Backbone, caption_lengths
 from petl_core.config import RunConfig
 from petl_core.data import RetrievalData, Split, caption_key, scene_labels
+from petl_core.errors import ConfigError
 from petl_core.evaluation import tuning
 from petl_core.measuring import PeakMemory, seconds_of
 from petl_core.runs import experiment
 from petl_core.training import epoch, inputs
 from petl_core.training.encoding import ENCODE_BATCH, Inputs, PreparedSplit, embed_images, embed_texts
 from petl_core.training.state import TrainState
-from petl_core.validation import ConfigError
 
 # Fields that do not change the cost of a step.
 FREE = (

@@ -3,9 +3,9 @@
 import contextlib
 from typing import Any
 
+from petl_core.errors import ConfigError
 from petl_core.runs import study
 from petl_core.runs.study import Section
-from petl_core.validation import ConfigError
 
 TUNING, TABLES = "paper_tuning", "paper"  # templates in study.yaml
 

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from petl_core.evaluation.names import NO_VALUE
-from petl_core.files import read_json, sha256, write_atomically, write_json, write_text
-from petl_core.paths import ROOT, resolve
+from petl_core.files import ROOT, read_json, resolve, sha256, write_atomically, write_json, write_text
 from petl_core.plots.latex import latex_table
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run

@@ -10,11 +10,10 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from petl_core.errors import ConfigError
 from petl_core.evaluation.comparison import counted
-from petl_core.files import sha256
-from petl_core.paths import ROOT, resolve
+from petl_core.files import ROOT, resolve, sha256
 from petl_core.plots.outputs import read_manifest
-from petl_core.validation import ConfigError
 
 
 def outputs_by_notebook(folder: str | Path) -> dict[str, dict[str, dict]]:

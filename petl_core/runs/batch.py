@@ -13,7 +13,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from petl_core.config import RunConfig
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, is_finished, open_run
 from petl_core.validation import require_at_least
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from petl_core.config import RunConfig
-from petl_core.paths import resolve
+from petl_core.errors import ConfigError
+from petl_core.files import resolve
 from petl_core.runs.folder import Failure, Run, failure_of, open_run
-from petl_core.validation import ConfigError
 
 
 def collect(

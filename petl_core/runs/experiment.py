@@ -19,9 +19,9 @@ import torch
 from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
 from petl_core.data import default_data, scene_labels
-from petl_core.files import write_atomically, write_json
+from petl_core.errors import ConfigError
+from petl_core.files import resolve, write_atomically, write_json
 from petl_core.measuring import PeakMemory
-from petl_core.paths import resolve
 from petl_core.runs import provenance
 from petl_core.runs.folder import Run, is_finished, open_run
 from petl_core.runs.scene_tests import SceneChoice
@@ -30,7 +30,6 @@ from petl_core.training import default_backbones, fitting, inputs
 from petl_core.training.encoding import PreparedSplit, embed_texts
 from petl_core.training.epoch_weights import EpochWeights
 from petl_core.training.state import TrainState, best_epoch
-from petl_core.validation import ConfigError
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS does not repeat itself
 

@@ -18,9 +18,8 @@ from typing import Any, TypedDict
 import numpy as np
 
 from petl_core.config import RunConfig
-from petl_core.files import read_json
-from petl_core.paths import resolve
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+from petl_core.files import read_json, resolve
 
 Scores = dict[str, float]  # i2t_r1 ... t2i_r10, mr in percent; i2t_medr, t2i_medr
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from petl_core.paths import ROOT, resolve
+from petl_core.files import ROOT, resolve
 from petl_core.runs import progress
 from petl_core.runs.study import Section
 

@@ -13,7 +13,7 @@ from statistics import median
 from tqdm import tqdm
 
 from petl_core.config import RunConfig
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs.folder import failure_of, is_finished
 from petl_core.runs.study import Section, title
 

@@ -7,8 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from petl_core.data import RetrievalData
-from petl_core.files import sha256_of_all
-from petl_core.paths import ROOT, resolve
+from petl_core.files import ROOT, resolve, sha256_of_all
 
 if TYPE_CHECKING:  # takes seconds to import, and naming a revision does not need it
     import torch

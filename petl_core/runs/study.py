@@ -22,9 +22,10 @@ import fastjsonschema  # jsonschema takes three seconds to import where Jupyter 
 import yaml
 
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT
 from petl_core.runs import tuned as settings
-from petl_core.validation import ConfigError, check_types
+from petl_core.validation import check_types
 
 # Of a section; its figures are in figures/<its name> if it does not say where.
 DEFAULT_OPTIONS = {

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from petl_core.config import RunConfig
-from petl_core.files import read_json, write_json
-from petl_core.paths import resolve
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
+from petl_core.files import read_json, resolve, write_json
 
 TERMS = tuple(f"w_{term}" for term in RunConfig().terms)
 LOSS = ("contrast", *TERMS)  # fields by which a method's settings are found, together with its name

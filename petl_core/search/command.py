@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from petl_core.errors import ConfigError
 from petl_core.search.options import STRETCHES, IndexOptions
-from petl_core.validation import ConfigError
 
 if TYPE_CHECKING:  # torch takes seconds to import, and --help needs none
     from petl_core.adapters import AdaptedCLIP

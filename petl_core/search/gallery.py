@@ -20,14 +20,15 @@ from PIL import Image
 
 from petl_core.adapters import AdaptedCLIP
 from petl_core.data import Split
-from petl_core.paths import resolve
+from petl_core.errors import ConfigError
+from petl_core.files import resolve
 from petl_core.search import models, reading
 from petl_core.search.exact import nearest
 from petl_core.search.index import Index, index
 from petl_core.search.options import IndexOptions
 from petl_core.search.tiles import Window
 from petl_core.training import encoding
-from petl_core.validation import ConfigError, require_at_least
+from petl_core.validation import require_at_least
 
 
 class Hit(NamedTuple):

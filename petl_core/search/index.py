@@ -21,15 +21,14 @@ from tqdm.auto import tqdm
 
 from petl_core.adapters import AdaptedCLIP
 from petl_core.data import DataError
-from petl_core.files import sha256_cached
-from petl_core.paths import resolve
+from petl_core.errors import ConfigError
+from petl_core.files import resolve, sha256_cached
 from petl_core.search import models, reading
 from petl_core.search.options import IndexOptions
 from petl_core.search.scanning import Stamp, scan
 from petl_core.search.store import TILE, EmbeddedTiles, File, Snapshot, Store
 from petl_core.search.tiles import Window, windows
 from petl_core.training.encoding import ENCODE_BATCH
-from petl_core.validation import ConfigError
 
 FORMAT = 1  # raised whenever the same images would be read, cut or stored differently
 TILES_PER_JOB = 32  # tiles of one image that a thread reads at once

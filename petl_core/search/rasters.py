@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from petl_core.data.errors import broken
+from petl_core.errors import ConfigError
 from petl_core.search.options import IndexOptions
 from petl_core.search.reading import Source
 from petl_core.search.tiles import Window
-from petl_core.validation import ConfigError
 
 SAMPLE_SIDE = 1024  # percentiles are those of the image shrunk to this
 LARGEST_SIDE = 2048  # a larger window is read shrunk to this

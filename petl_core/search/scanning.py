@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from petl_core.errors import ConfigError
 from petl_core.search.reading import SUFFIXES
-from petl_core.validation import ConfigError
 
 
 class Stamp(NamedTuple):

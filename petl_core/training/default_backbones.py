@@ -6,9 +6,9 @@
 from pathlib import Path
 
 from petl_core.data.default_data import load_or_draw
-from petl_core.paths import resolve
+from petl_core.errors import ConfigError
+from petl_core.files import resolve
 from petl_core.training import pretraining
-from petl_core.validation import ConfigError
 
 BACKBONES = {
     "embedded": pretraining.PretrainConfig(dataset="scenes-natural"),

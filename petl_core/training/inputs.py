@@ -16,10 +16,10 @@ from tqdm.auto import tqdm
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import Backbone, input_dtype, trim
 from petl_core.data import Split, caption_key
+from petl_core.errors import ConfigError
 from petl_core.files import sha256_of_all
 from petl_core.training.cache import Rows, load_or_make
 from petl_core.training.encoding import ENCODE_BATCH, Inputs, captions_of, distinct, tokenise
-from petl_core.validation import ConfigError
 
 FORMAT = 2  # raised whenever the same inputs would be read or laid out differently
 HALF = np.dtype("<f2")

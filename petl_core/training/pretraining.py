@@ -24,10 +24,10 @@ from tqdm.auto import tqdm
 from petl_core import backbone, losses, retrieval
 from petl_core.adapters import AdaptedCLIP, attach
 from petl_core.data import RetrievalData
+from petl_core.errors import ConfigError
 from petl_core.files import read_json, write_atomically, write_json
 from petl_core.training.encoding import PreparedSplit, embed, prepare
 from petl_core.training.epoch import LARGEST_LOGIT_SCALE, in_batches, one_caption_per_image
-from petl_core.validation import ConfigError
 
 RECIPE = 1  # raised whenever the same configuration would train differently, or the scenes it is trained on change
 SHARDS = 4  # of a batch of images; its captions, which are cheaper, are one more

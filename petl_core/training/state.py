@@ -11,9 +11,9 @@ import torch
 
 from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.files import write_atomically
 from petl_core.recycling import Queue, SlowCopy
-from petl_core.validation import ConfigError
 
 log = logging.getLogger(__name__)
 

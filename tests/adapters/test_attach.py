@@ -11,7 +11,7 @@ from torch import nn
 
 from petl_core.adapters import METHODS, SideMethod, attach, check_method
 from petl_core.backbone import trim
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 IN_BLOCKS = sorted({name for name, method in METHODS.items() if not issubclass(method, SideMethod)} - {"full"})
 IN_TEXT_BLOCKS = sorted(set(IN_BLOCKS) - {"vpt", "convpass"} | {"lst"})

@@ -16,7 +16,7 @@ from petl_core import adapters
 from petl_core.adapters.focus import ATTENTIONS, FocusLayer, query_and_keys
 from petl_core.adapters.taps import tapped
 from petl_core.backbone import trim
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 moved_far = functools.partial(moved, scale=0.2)  # for gates far from even
 

@@ -10,8 +10,8 @@ from small_clips import moved, tiny_clip
 from petl_core import adapters
 from petl_core.adapters.focus import focus_maps
 from petl_core.backbone import Backbone
+from petl_core.errors import ConfigError
 from petl_core.losses import infonce
-from petl_core.validation import ConfigError
 
 
 def randomise(model):

@@ -20,7 +20,7 @@ from small_clips import (
 
 from petl_core.adapters import attach, load
 from petl_core.backbone import trim
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 def check_saving(model, twin, path):

@@ -9,7 +9,7 @@ from torch import nn
 from petl_core.adapters import METHODS, SideMethod
 from petl_core.adapters.taps import TowerTaps, tapped
 from petl_core.adapters.towers import blocks_of, residual_blocks, width_of
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 def test_side_methods_are_known_by_their_class():

@@ -7,7 +7,7 @@ import pytest
 from data_on_disk import TEST, TRAIN, write_images, write_json
 
 from petl_core.__main__ import main
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from petl_core.data import DataError, converting, load
 from petl_core.data.converting import convert
 from petl_core.data.layouts import RELEASE_FILES
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 import pytest
 from data_on_disk import TEST, TRAIN, as_dict, write_images, write_release
 
-from petl_core import paths
 from petl_core.data import DataError, default_data
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 
 @pytest.fixture
 def mini(monkeypatch, tmp_path):
     monkeypatch.setitem(default_data.DRAWN, "scenes-mini", {"domain": "aerial", "train": 4, "test": 2, "size": 8})
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     return "scenes-mini"
 
 

@@ -5,7 +5,6 @@ from data_on_disk import TEST, TRAIN, as_dict, fails, write_images, write_json, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petl_core import paths
 from petl_core.data import caption_key, load, read_image
 
 LINE = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\n\r\ufeff"), max_size=12)
@@ -74,7 +73,7 @@ def test_places_where_a_data_set_is_found(tmp_path, place, name, plain):
 
 def test_a_relative_path_starts_at_the_project_wherever_the_kernel_was_started(tmp_path, monkeypatch):
     write_release(tmp_path / "elsewhere")
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "ROOT", tmp_path)
     assert load("elsewhere/rsicd_precomp", "data", check_images=False).name == "rsicd"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from petl_core import data
 from petl_core.data import Split, scene_labels
-from petl_core.validation import ConfigError
+from petl_core.errors import ConfigError
 
 TEMPLATE = "{scene} | {caption}"
 SPLIT = Split(

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from petl_core.adapters import METHODS, attach
+from petl_core.errors import ConfigError
 from petl_core.evaluation import efficiency
 from petl_core.evaluation.efficiency import Subject, measure_training_steps, readable_costs
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

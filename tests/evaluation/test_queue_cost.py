@@ -1,7 +1,7 @@
 import pytest
 
+from petl_core.errors import ConfigError
 from petl_core.evaluation.queue_cost import measure_queue_costs, readable_queue_costs
-from petl_core.validation import ConfigError
 
 
 def test_a_queue_costs_its_entries():

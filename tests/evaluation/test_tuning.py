@@ -6,10 +6,10 @@ import pytest
 from fake_runs import fake_run
 
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.evaluation import tuning
 from petl_core.evaluation.tuning import choose_settings
 from petl_core.runs import tuned
-from petl_core.validation import ConfigError
 
 
 def test_learning_rates_are_chosen_on_validation_alone(tmp_path):

@@ -21,7 +21,7 @@ from papermill.parameterize import parameterize_notebook
 from playwright.sync_api import Page, expect, sync_playwright
 
 from petl_core.explore.opened import Question
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run"]  # as root there is no sandbox

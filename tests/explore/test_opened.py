@@ -9,9 +9,9 @@ from PIL import Image
 
 from petl_core import retrieval
 from petl_core.data import DataError, default_data
+from petl_core.errors import ConfigError
 from petl_core.explore.opened import ExploreSettings, Question, hit_key, open_choice, rank_change, read_upload, scene_in
 from petl_core.training import encoding
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture

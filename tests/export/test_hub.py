@@ -11,9 +11,9 @@ from small_clips import embed, images_for
 
 from petl_core import backbone, export
 from petl_core.adapters import METHODS
+from petl_core.errors import ConfigError
 from petl_core.export import hub
 from petl_core.runs.experiment import load_model
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from small_clips import embed, images_for, moved
 
 from petl_core import backbone
 from petl_core.adapters import METHODS, attach
+from petl_core.errors import ConfigError
 from petl_core.export import export_open_clip
 from petl_core.runs.experiment import load_model
-from petl_core.validation import ConfigError
 
 FOLDS = {"zero_shot", "full", "lora", "bitfit"}
 SMALL = {

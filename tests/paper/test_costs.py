@@ -12,10 +12,10 @@ from open_clip_folders import write_folder
 
 from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.paper import costs
 from petl_core.paper.costs import Amounts, Cost
 from petl_core.training import inputs
-from petl_core.validation import ConfigError
 
 CPU = torch.device("cpu")
 COST = Cost(step=1.0, image=0.0, caption=0.0, trained=100, peak_mib=0.0, caches={"pixels": 10})

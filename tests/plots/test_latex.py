@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 from petl_core.plots.latex import LAYOUTS, Layout, latex_table, width
 from petl_core.plots.style import ONE_COLUMN, TWO_COLUMNS
 

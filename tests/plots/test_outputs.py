@@ -10,11 +10,11 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.plots import report
 from petl_core.plots.outputs import Outputs, read_manifest
 from petl_core.plots.style import ONE_COLUMN, use_style
 from petl_core.runs.folder import Run
-from petl_core.validation import ConfigError
 
 mpl.use("agg")
 RUN = Run(None, RunConfig(seed=7), {})

@@ -3,9 +3,9 @@
 import importlib.util
 import sys
 
-from petl_core.paths import ROOT
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT
 from petl_core.runs import tuned
-from petl_core.validation import ConfigError
 
 
 def script(name: str):

@@ -11,13 +11,13 @@ from small_worlds import elsewhere, results, small_world
 
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
+from petl_core.errors import ConfigError
 from petl_core.evaluation.embedding import embed_test_split
 from petl_core.evaluation.gallery_search import search
 from petl_core.runs import experiment
 from petl_core.runs.collecting import collect
 from petl_core.runs.folder import open_run
 from petl_core.training import epoch
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

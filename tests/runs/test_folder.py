@@ -1,6 +1,6 @@
 """How a run is named to a command or a function."""
 
-from petl_core.paths import resolve
+from petl_core.files import resolve
 from petl_core.runs.folder import find_run
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from petl_core.__main__ import main
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 from petl_core.runs import graph, progress, study
 
 SECTIONS = yaml.safe_load((ROOT / "study.yaml").read_text())

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from petl_core.data import default_data
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 DRAWN = ("scenes", "scenes-tiny", "scenes-natural", "scenes-natural-tiny")  # as in the Makefile
 

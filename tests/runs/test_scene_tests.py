@@ -11,10 +11,10 @@ from small_worlds import SIZES, elsewhere, killed_in_epoch, small_world
 from petl_core import retrieval
 from petl_core.config import RunConfig
 from petl_core.data.scene_labels import UNKNOWN
+from petl_core.errors import ConfigError
 from petl_core.evaluation.names import ASSUMED_KNOWN, QUERY_MODES
 from petl_core.runs import experiment, scene_tests
 from petl_core.runs.scene_tests import ClassifiedSplit, Rankings
-from petl_core.validation import ConfigError
 
 CLASSES = ["farm", "pond", "river", "road"]
 GALLERY_MODES = {"gallery_hard", "gallery_soft", "gallery_known", "gallery_oracle"}

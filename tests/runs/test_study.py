@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from petl_core.adapters import METHODS, check_method
 from petl_core.config import RunConfig
-from petl_core.paths import ROOT
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT
 from petl_core.runs import study
-from petl_core.validation import ConfigError
 
 SECTIONS = study.load_sections()
 TINY = {"dataset": "scenes-tiny", "backbone": "embedded-tiny", "epochs": 1}

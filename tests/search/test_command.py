@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from small_clips import tiny_clip
 
 from petl_core.__main__ import main
-from petl_core.paths import ROOT
+from petl_core.files import ROOT
 
 SHAPE = {
     "embed_dim": 32,

@@ -12,11 +12,11 @@ from petl_core import retrieval
 from petl_core.adapters import attach
 from petl_core.config import RunConfig
 from petl_core.data import DataError, Split, default_data
+from petl_core.errors import ConfigError
 from petl_core.runs import experiment
 from petl_core.search.gallery import Gallery
 from petl_core.search.options import IndexOptions
 from petl_core.training import encoding
-from petl_core.validation import ConfigError
 
 
 @pytest.fixture(scope="module")

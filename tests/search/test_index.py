@@ -12,13 +12,13 @@ from imagery import count_encoded, write_folder, write_image, write_small_geotif
 from small_clips import moved, tiny_backbone
 
 from petl_core.adapters import attach
-from petl_core.paths import ROOT
+from petl_core.errors import ConfigError
+from petl_core.files import ROOT
 from petl_core.search import index as indexing
 from petl_core.search import models
 from petl_core.search.index import index
 from petl_core.search.options import IndexOptions
 from petl_core.search.store import Store
-from petl_core.validation import ConfigError
 
 DIES = """
 import os, sys

@@ -13,10 +13,10 @@ from small_worlds import small_world
 from petl_core import adapters, data
 from petl_core.backbone import Backbone
 from petl_core.config import RunConfig
+from petl_core.errors import ConfigError
 from petl_core.runs import experiment
 from petl_core.training import encoding, epoch, inputs
 from petl_core.training.state import TrainState
-from petl_core.validation import ConfigError
 
 SIDE_METHODS = ("linear_probe", "clip_adapter", "lst", "focus")
 
