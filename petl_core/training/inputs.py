@@ -95,7 +95,6 @@ def cached_taps(split: Split, model: AdaptedCLIP, root: Path, progress: bool = F
     tokens = trim(tokens, model.clip)
     tower = {
         "backbone": model.backbone_fingerprint,
-        "architecture": model.backbone_architecture,
         "precision": str(input_dtype(model.clip)),
     }
     specs = model.method.tap_specs

@@ -35,7 +35,7 @@ class TrainState:
         """The state before the first step; ``width`` is d of the model's embeddings."""
         parameters = model.trainable().values()
         optimizer = torch.optim.AdamW(parameters, config.learning_rate, weight_decay=config.weight_decay)
-        queue = Queue(config.queue_size, width, config.queue_directions, config.queue_hardest).to(model.device)
+        queue = Queue(config.queue_size, width).to(model.device)
         slow = config.queue_size and config.queue_keys == "ema"
         slow_copy = SlowCopy(model.trainable(), config.queue_momentum) if slow else None
         return cls(config, model, optimizer, queue, slow_copy, progress=progress)
