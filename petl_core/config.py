@@ -105,7 +105,6 @@ class RunConfig:
             object.__setattr__(self, name, _relative_to_root(getattr(self, name)))
         self._check_ranges()
         self._check_combinations()
-        scene_labels.check_template(self.scene_template)
         try:
             json.dumps(self.method_options, allow_nan=False, sort_keys=True)
         except (TypeError, ValueError) as error:

@@ -110,8 +110,8 @@ def _labelled_queries(
     """Rankings with scene labels added to the texts: the predicted ones, and the true ones."""
     predicted = [scenes.classes[i] for i in scenes.of_text.classes(embedded.texts)]
     captions = {
-        "predicted": scene_labels.join_labels(split.captions, predicted, template),
-        "oracle": scene_labels.labelled_captions(split, template),
+        "predicted": scene_labels.join_labels(split.captions, predicted),
+        "oracle": scene_labels.labelled_captions(split),
     }
     rankings = {}
     for mode, texts in captions.items():

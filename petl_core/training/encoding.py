@@ -37,7 +37,7 @@ class Inputs:
         """The split of these inputs, or a part of it; with a template, its captions with scene labels, too."""
         labelled = None
         if scene_template:
-            labelled = self._rows_of_captions(scene_labels.labelled_captions(split, scene_template))
+            labelled = self._rows_of_captions(scene_labels.labelled_captions(split))
         return PreparedSplit(
             inputs=self,
             image_rows=torch.tensor([self.row_of_image[path] for path in split.images]),
@@ -82,7 +82,7 @@ def tokenise(split: Split, backbone: Backbone, scene_template: str = "") -> tupl
 
 def captions_of(split: Split, scene_template: str = "") -> list[str]:
     """A split's captions; with a template, followed by its captions with scene labels."""
-    return [*split.captions, *(scene_labels.labelled_captions(split, scene_template) if scene_template else ())]
+    return [*split.captions, *(scene_labels.labelled_captions(split) if scene_template else ())]
 
 
 def image_encoder(model: AdaptedCLIP, split: PreparedSplit, rows: torch.Tensor) -> Encoder:
