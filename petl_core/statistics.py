@@ -78,7 +78,7 @@ def intervals(hits: Hits) -> pd.DataFrame:
     Raises:
         ValueError: hits that are not finite (N, 7), or whose images differ between seeds.
     """
-    rows = [_contributions(_stack(runs, list(runs))) for runs in hits.values()]
+    rows = [_contributions(_stack([runs], list(runs)))[0] for runs in hits.values()]
     means = Means(rows)
     half = means.critical(SIGNIFICANCE) * means.error
     low, high = (means.mean - half).clip(0, 100), (means.mean + half).clip(0, 100)
@@ -322,20 +322,23 @@ def _both_tails(off: np.ndarray, share: np.ndarray, seeds: np.ndarray, images: n
 
 
 def _contributions(tables: np.ndarray) -> np.ndarray:
-    """(S, N, 7) whose means over images are the metrics of each seed, percent; t2i, a ratio, linearised."""
+    """(..., N, 7) whose means over images are the metrics, percent, of hits (..., N, 7); t2i, a ratio, linearised."""
     i2t, t2i, captions = np.split(tables.astype(np.float64), [3, 6], axis=-1)
-    ratio = t2i.sum(axis=1, keepdims=True) / captions.sum(axis=1, keepdims=True)
-    t2i = ratio + (t2i - ratio * captions) / captions.mean(axis=1, keepdims=True)
+    ratio = t2i.sum(axis=-2, keepdims=True) / captions.sum(axis=-2, keepdims=True)
+    t2i = ratio + (t2i - ratio * captions) / captions.mean(axis=-2, keepdims=True)
     recalls = np.concatenate([i2t, t2i], axis=-1)
     return 100 * np.concatenate([recalls, recalls.mean(axis=-1, keepdims=True)], axis=-1)
 
 
-def _stack(runs: Mapping[int | None, ArrayLike], seeds: Sequence[int | None]) -> np.ndarray:
-    """(S, N, 7) of a label's runs; an untrained one, repeated."""
-    tables = [hit_tables(runs[None if None in runs else seed])[0] for seed in seeds]
-    if any(not np.array_equal(table[:, -1], tables[0][:, -1]) for table in tables):
-        raise ValueError("the seeds were not tested on the same images: their numbers or caption counts differ")
-    return np.stack(tables)
+def _stack(labels: Sequence[Mapping[int | None, ArrayLike]], seeds: Sequence[int | None]) -> np.ndarray:
+    """(labels, S, N, 7) of runs; an untrained one, repeated."""
+    tables = [[hit_tables(runs[None if None in runs else seed]) for seed in seeds] for runs in labels]
+    first = tables[0][0][..., -1]
+    if len(first) > 1:
+        raise ValueError(f"expected the hits of one run, (N, 7), for each seed, got those of {len(first)}")
+    if not all(np.array_equal(table[..., -1], first) for row in tables for table in row):
+        raise ValueError("the runs were not tested on the same images: their numbers or caption counts differ")
+    return np.array(tables)[:, :, 0]
 
 
 def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: str, n_judged: int) -> pd.DataFrame:
@@ -346,16 +349,11 @@ def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: 
     for row in weights:
         trained = [set(hits[label]) for label in row if None not in hits[label]]
         common = sorted(set.intersection(*trained)) if trained else [None]
-        total: np.ndarray = np.zeros((0, 0))
         if common:
-            stacks = {label: _stack(hits[label], common) for label in row}
-            if any(
-                not np.array_equal(stack[0, :, -1], next(iter(stacks.values()))[0, :, -1]) for stack in stacks.values()
-            ):
-                raise ValueError(f"{', '.join(map(str, row))}: not tested on the same images, or caption counts differ")
-            column = METRICS.index(metric)
-            total = sum(weight * _contributions(stacks[label])[..., column] for label, weight in row.items())
-        values.append(total)
+            stack = _contributions(_stack([hits[label] for label in row], common))[..., METRICS.index(metric)]
+            values.append(np.tensordot(list(row.values()), stack, 1))
+        else:
+            values.append(np.zeros((0, 0)))
 
     # Rows with trained labels in common have correlated seed effects.
     trained_labels = [label for label, runs in hits.items() if None not in runs]
@@ -370,13 +368,12 @@ def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.
         raise ValueError(f"expected labels with a level for each of {', '.join(factors)}, got {cells}")
 
     # A column per level other than the first, centred, so that interactions leave main effects as they are.
-    names, columns = [], []
+    chosen: list[tuple[tuple, np.ndarray]] = []
     for place, factor in enumerate(factors):
         reference, *others = dict.fromkeys(cell[place] for cell in cells)
         for level in others:
-            names.append((factor, level, reference))
-            columns.append([(cell[place] == level) - 1 / (len(others) + 1) for cell in cells])
-    chosen = [(name, np.array(column)) for name, column in zip(names, columns, strict=True)]
+            column = np.array([cell[place] == level for cell in cells]) - 1 / (len(others) + 1)
+            chosen.append(((factor, level, reference), column))
     design = [np.ones(len(cells)), *(column for _, column in chosen)]
     if order == 2:
         crossed = [(a, b) for a, b in itertools.combinations(chosen, 2) if a[0][0] != b[0][0]]

@@ -81,7 +81,7 @@ class Run:
 
     @property
     def test_hits(self) -> np.ndarray:
-        """(test images, 7), for paired comparisons with :func:`petl_core.retrieval.paired_bootstrap`."""
+        """(test images, 7), for paired comparisons with :func:`petl_core.statistics.compare`."""
         return np.load(self.folder / "test_hits.npy")
 
 

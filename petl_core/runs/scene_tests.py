@@ -28,9 +28,7 @@ import numpy as np
 from petl_core import retrieval
 from petl_core.data import Split
 from petl_core.data.scene_labels import class_indices
-from petl_core.retrieval.class_prediction import ClassPredictor, candidates, most_accurate
-from petl_core.retrieval.classes import inside_first, log_prior, same_class
-from petl_core.retrieval.ranks import KS
+from petl_core.retrieval import KS, ClassPredictor, choose_predictor, inside_first, log_prior, same_class
 
 PRIOR_WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # at 0 the plain test; Bayes' own is the temperature
 
@@ -85,10 +83,12 @@ def choose(
         train: what predictors learn from.
         validation: on what they are compared.
     """
-    text_candidates = candidates(prompts, temperature, train.texts, train.classes_of_texts)
-    image_candidates = candidates(prompts, temperature, train.images, train.classes)
-    of_text, text_accuracy = most_accurate(text_candidates, validation.texts, validation.classes_of_texts)
-    of_image, image_accuracy = most_accurate(image_candidates, validation.images, validation.classes)
+    of_text, text_accuracy = choose_predictor(
+        prompts, temperature, (train.texts, train.classes_of_texts), (validation.texts, validation.classes_of_texts)
+    )
+    of_image, image_accuracy = choose_predictor(
+        prompts, temperature, (train.images, train.classes), (validation.images, validation.classes)
+    )
 
     scores = retrieval.similarity(validation.images, validation.texts)
     relevant = retrieval.relevance(validation.image_of, len(validation.images))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from petl_core import retrieval
+from petl_core import retrieval, statistics
 from petl_core.adapters import AdaptedCLIP
 from petl_core.config import RunConfig
 from petl_core.data import Split, scene_labels
@@ -77,7 +77,7 @@ def score_test_split(
             rankings |= _labelled_queries(model, embedded, split, scenes, config.scene_template)
     return SplitScores(
         scores=retrieval.evaluate(scores, split.image_of, split.captions),
-        intervals={"strict": retrieval.bootstrap(hits), "equivalent": retrieval.bootstrap(equivalent)},
+        intervals={"strict": statistics.bootstrap(hits), "equivalent": statistics.bootstrap(equivalent)},
         hits=hits,
         scene_scores={mode: scene_tests.evaluate(found, split) for mode, found in rankings.items()},
         scene_hits={mode: scene_tests.per_image_hits(found, split) for mode, found in rankings.items()},

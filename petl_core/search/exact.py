@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from petl_core.retrieval.checks import as_floats, check_ks
+from petl_core.retrieval import as_floats
 
 BLOCK_BYTES = 2**26  # of rows, scored at once
 
@@ -26,7 +26,8 @@ def nearest(rows: np.ndarray, query: ArrayLike, k: int) -> tuple[np.ndarray, np.
     Raises:
         ValueError: a query that is not d finite numbers, or k < 1.
     """
-    check_ks((k,))
+    if k < 1:
+        raise ValueError(f"expected k >= 1, got {k}")
     vector = torch.from_numpy(as_floats(query, "query", ndims=(1,)).astype(np.float32))
     if rows.shape[1:] != vector.shape:
         raise ValueError(f"query: expected {rows.shape[1]} numbers, got {len(vector)}")
