@@ -58,8 +58,7 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
 
     add = parser.add_argument_group("folders").add_argument
     add("--index-root", default="runs/search", help="of all indexes; default: %(default)s")
-    add("--runs-root", default="runs", help="of runs and default backbones; default: %(default)s")
-    add("--data-root", default="data", help="of data sets; default: %(default)s")
+    add("--runs-root", default="runs", help="of runs; default: %(default)s")
 
 
 def _search(args: argparse.Namespace) -> int:
@@ -74,14 +73,13 @@ def _search(args: argparse.Namespace) -> int:
     from petl_core.search import models
     from petl_core.search.gallery import Gallery
 
-    places = (args.runs_root, args.data_root, args.device)
     if args.run != ZERO_SHOT and (args.model or args.pretrained):
         raise ConfigError(f"--run {args.run} has a model of its own; leave --model and --pretrained out")
     if args.run != ZERO_SHOT:
-        model = models.of_run(args.run, *places)
+        model = models.of_run(args.run, args.runs_root, args.device)
     else:
         pretrained = args.pretrained or ("" if args.model else PRETRAINED)
-        model = models.zero_shot(args.model or MODEL, pretrained, *places)
+        model = models.zero_shot(args.model or MODEL, pretrained, args.device)
     gallery = Gallery.of_folder(folder, model, args.index_root, options)
     if args.image:
         hits = gallery.search_image(Path(args.query).resolve(), args.top)

@@ -30,9 +30,9 @@ from petl_core.adapters import AdaptedCLIP
 from petl_core.data.images import SUFFIXES, ImageFile, Window, open_image
 from petl_core.errors import ConfigError, DataError
 from petl_core.files import read_json, resolve, sha256_cached, write_atomically, write_json
+from petl_core.inputs import BATCH
 from petl_core.search import models
 from petl_core.search.options import IndexOptions, windows
-from petl_core.training.encoding import ENCODE_BATCH
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def index(
         broken: dict[str, str] = {}  # why, by content
         tiles = _read_tiles(pool, model, jobs, broken, progress)
         number, encoded = max((number for number, _ in parts), default=0), 0
-        while batch := list(islice(tiles, ENCODE_BATCH)):
+        while batch := list(islice(tiles, BATCH)):
             embeddings = models.embed(model, [image for _, image in batch])
             rows = np.array(
                 [(*fields, row) for (fields, _), row in zip(batch, embeddings, strict=True)],
