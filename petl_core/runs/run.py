@@ -130,7 +130,7 @@ def run(
             best = max(history, key=lambda entry: entry.get("validation_mr", 0.0))
             metrics: dict[str, Any] = {
                 "config": dict(config),
-                "method": {"title": adapters.METHODS[config.method].title, "options": dataclasses.asdict(model.options)},
+                "method": {"title": model.method.title, "options": dataclasses.asdict(model.options)},
                 "inputs": inputs,
                 "scores": retrieval.evaluate(scores, test.image_of, test.captions),
                 "intervals": {
