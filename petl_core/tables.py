@@ -10,6 +10,7 @@ A notebook names its rows itself, in a column of :func:`frame`, usually ``row``:
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -324,7 +325,8 @@ def differences(
 
 def effects(frame: pd.DataFrame, factors: Sequence[str], metric: str = "mr") -> pd.DataFrame:
     """:func:`petl_core.statistics.main_effects` of columns of a frame, whose combinations are the cells of a design."""
-    hits = {tuple(values.values()): _by_seed(runs) for values, runs in _rows(frame, factors)}
+    trained = frame[frame["epochs"] > 0]
+    hits = {tuple(values.values()): _by_seed(runs) for values, runs in _rows(trained, factors)}
     return statistics.main_effects(hits, factors, metric)
 
 
@@ -339,16 +341,17 @@ def _rows(frame: pd.DataFrame, by: str | Sequence[str]) -> list[tuple[dict[str, 
         raise ValueError("these runs were tested on different data sets; compare runs on one")
 
     found = []
-    for key, runs in frame.groupby(columns, sort=False, dropna=False):
+    # An untrained run has no settings, so it is never of one row with trained ones.
+    for key, runs in frame.groupby([*columns, frame["epochs"] == 0], sort=False, dropna=False):
         runs = runs.drop_duplicates(["hash", "test"]).sort_values("seed")
         fields = [field for field in (*RunConfig.model_fields, "test") if field not in ("seed", "audit")]
         differing = [field for field in fields if runs[field].map(json.dumps).nunique() > 1]
         if differing or runs["seed"].duplicated().any():
             raise ValueError(
-                f"row {', '.join(map(str, key))}: its runs differ in {', '.join(differing) or 'audit'}, not in their "
+                f"row {', '.join(map(str, key[:-1]))}: its runs differ in {', '.join(differing) or 'audit'}, not in their "
                 "seed alone; give them rows of their own, or keep one setting with best_rates"
             )
-        found.append((dict(zip(columns, key, strict=True)), runs))
+        found.append((dict(zip(columns, key, strict=False)), runs))
     return found
 
 
@@ -363,7 +366,8 @@ def _leads(hits: dict[int, dict], metric: str, means: pd.Series) -> list[bool]:
     """Which rows may be the best: the best mean, and those of several seeds not significantly below it.
 
     Gupta's subset selection, at 5 % divided by the number of rivals. Where no trained row is out, none leads, since
-    that would tell nothing. Source: Gupta, "On some multiple decision (selection and ranking) rules" (Technometrics, 1965).
+    that would tell nothing. Source: Gupta, "On some multiple decision (selection and ranking) rules" (Technometrics,
+    1965).
     """
     best = int(means.argmax())
     found = statistics.compare(hits, [(row, best) for row in hits], metric)
@@ -377,7 +381,7 @@ def _leads(hits: dict[int, dict], metric: str, means: pd.Series) -> list[bool]:
 
 
 def show(frame: pd.DataFrame, caption: str = "") -> Styler:
-    """A frame as a table to read: "43.79 [42.1, 45.5]", what leads in bold, columns titled as in the published tables."""
+    """A frame as a table to read: "43.79 [42.10, 45.50]", leaders in bold, titles as in the published tables."""
     cells, bold = _cells(frame)
     styler = cells.style.hide(axis="index").set_caption(caption)
     return styler.apply(lambda _: np.where(bold, "font-weight: bold", ""), axis=None)
@@ -391,7 +395,8 @@ def markdown(frame: pd.DataFrame) -> str:
 
 def latex(frame: pd.DataFrame, caption: str, label: str) -> str:
     """The table of :func:`show` in LaTeX, over both columns of a page; it needs booktabs and adjustbox."""
-    styler = show(frame, _latex_escaped(caption)).format(escape="latex").format_index(escape="latex", axis=1)
+    escaped = re.sub(r"([&%#_$])", r"\\\1", caption)
+    styler = show(frame, escaped).format(escape="latex").format_index(escape="latex", axis=1)
     text = styler.to_latex(
         hrules=True, convert_css=True, environment="table*", position_float="centering", label=f"tab:{label}"
     )
