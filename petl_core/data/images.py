@@ -138,9 +138,9 @@ class ImageFile:
             with Image.open(self.path, formats=FORMATS) as image:
                 image.load()
                 plain = image.mode in ("L", "RGB") and "transparency" not in image.info
-                if not plain and image.mode != "I;16":  # 16-bit grey
-                    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-                pixels = _upright(np.atleast_3d(np.asarray(image)), self.orientation)
+                as_it_is = plain or image.mode == "I;16"  # 16-bit grey
+                colours = image if as_it_is else image.convert("RGBA" if image.has_transparency_data else "RGB")
+                pixels = _upright(np.atleast_3d(np.asarray(colours)), self.orientation)
             count = pixels.shape[2]
             _check_bands(self.path, self.options.bands, count)
             bands = self.options.bands or ((1, 2, 3) if count >= 3 else (1, 1, 1))
@@ -313,7 +313,7 @@ def _shrunk(pixels: np.ndarray, largest: int) -> np.ndarray:
     return pixels[rows[:, None], columns]
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def _upright(pixels: Any, orientation: int) -> Any:
     """(H, W, C) as stored -> as meant."""
     if orientation > 4:
         pixels = pixels.swapaxes(0, 1)
