@@ -144,11 +144,12 @@ class ImageFile:
             count = pixels.shape[2]
             _check_bands(self.path, self.options.bands, count)
             bands = self.options.bands or ((1, 2, 3) if count >= 3 else (1, 1, 1))
+            channels = slice(3) if bands == (1, 2, 3) else [band - 1 for band in bands]  # a slice copies nothing
             has_alpha = count == 4 and 4 not in bands
 
             def block(part: np.ndarray) -> np.ma.MaskedArray:
                 hidden = np.repeat(part[..., 3:] == 0, 3, axis=2) if has_alpha else np.ma.nomask
-                return np.ma.array(part[..., [band - 1 for band in bands]], mask=hidden)
+                return np.ma.array(part[..., channels], mask=hidden)
 
             limits = _limits(self.path, block(_shrunk(pixels, SAMPLE_SIDE)), self.options)
             for window in windows:
