@@ -87,19 +87,19 @@ def _search(args: argparse.Namespace) -> int:
         hits = gallery.search_text(args.query, args.top)
 
     if args.json:
-        facts = {"embeddings": len(gallery.embeddings), "encoded": gallery.encoded}
-        facts |= {"unreadable": gallery.unreadable, "skipped": gallery.skipped}
+        counts = {"embeddings": len(gallery.embeddings), "encoded": gallery.encoded}
+        left_out = {"unreadable": gallery.unreadable, "skipped": gallery.skipped}
         found = [
             {**hit._asdict(), "path": str(hit.path), "window": hit.window and hit.window._asdict()} for hit in hits
         ]
-        print(json.dumps({**facts, "hits": found}, indent=1))
+        print(json.dumps({**counts, **left_out, "hits": found}, indent=1))
         return 0
     for path, reason in gallery.unreadable.items():
         print(f"left out {path}: {reason}", file=sys.stderr)
-    left_out = {"unreadable": len(gallery.unreadable)} | gallery.skipped
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items() if count)
+    kinds = {"unreadable": len(gallery.unreadable)} | gallery.skipped
+    rest = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
     summary = f"{len(gallery.embeddings):,} images and tiles, {gallery.encoded:,} of them new"
-    print(summary + (f"; left out: {counts}" if counts else ""), file=sys.stderr)
+    print(summary + (f"; left out: {rest}" if rest else ""), file=sys.stderr)
     for hit in hits:  # the path as its user would write it
         parts = [f"{hit.score:.3f}", str(Path(args.folder) / hit.path.relative_to(folder))]
         if hit.window:
