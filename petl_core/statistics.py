@@ -384,7 +384,7 @@ def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.
         raise ValueError(f"the cells cannot tell the effects of {', '.join(factors)} apart: {cells}")
     solved = np.linalg.pinv(matrix)[len(design) - len(chosen) :]
     # All contrasts of the cells tell how seeds vary.
-    weights = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
+    weights: list[Mapping] = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
     frame = _contrasts(hits, weights, metric, len(chosen))
     for place, title in enumerate(("factor", "level", "reference")):
         frame.insert(place, title, pd.Series([name[place] for name, _ in chosen], dtype=object))
