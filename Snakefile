@@ -1,4 +1,4 @@
-"""The study as a graph: runs -> tables and figures -> report, all by papermill. ``make study`` calls it.
+"""The study as a graph: runs -> tables and figures, all by papermill. ``make study`` calls it.
 
 study.yaml lists the runs and notebooks of each section. A training job is one execution of 15_batch.ipynb: all runs of
 the section side by side, or ``runs_per_job`` of them, for clusters. Finished runs are read, not trained.
@@ -14,7 +14,7 @@ import yaml
 from petl_core.files import write_text
 from petl_core.files import resolve
 from petl_core.runs import study
-from petl_core.runs.folder import is_finished
+from petl_core.runs.archive import is_finished
 
 
 configfile: "study.yaml"
@@ -23,15 +23,16 @@ configfile: "study.yaml"
 NAME = config.get("section", "study")
 TRAIN = config.get("train", True)
 SECTION = study.read(study.find_section(config, NAME), NAME)
-DATA, RUNS, FIGURES = (SECTION.options[option] for option in ("data_root", "runs_root", "figures"))
+OPTIONS = SECTION.options
+DATA, RUNS = OPTIONS.data_root, OPTIONS.runs_root
 NOTEBOOKS = f"{RUNS}/notebooks/{NAME}"
 PAPERMILL = f"{sys.executable} -m papermill --no-progress-bar"
 CORES = workflow.resource_settings.cores or 8
 LOOKING = {"-n", "--dry-run", "--dryrun", "--unlock"} & set(sys.argv)
-REPORT, BATCH, BACKBONE = "14_report", "15_batch", "02_pretrain"
+BATCH = "15_batch"
 TIMED = ("05_efficiency", "08_queue")  # run alone
 WORKERS = SECTION.workers(CORES)  # runs at a time, in a job
-THREADS = CORES if SECTION.options["gpus"] else WORKERS  # of a job; so one job at a time uses the GPU of this machine
+THREADS = CORES if OPTIONS.gpus else WORKERS  # of a job; so one job at a time uses the GPU of this machine
 
 
 def is_there(name: str) -> bool:
@@ -45,7 +46,7 @@ def job_name(part: list[str]) -> str:
 
 def as_jobs(names: list[str]) -> dict[str, list[str]]:
     """Names of runs by the job that trains them."""
-    size = SECTION.options["runs_per_job"] or len(names) or 1
+    size = OPTIONS.runs_per_job or len(names) or 1
     jobs = {}
     for start in range(0, len(names), size):
         part = names[start : start + size]
@@ -94,15 +95,14 @@ if workflow.is_main_process and TRAIN and not LOOKING:
 
 rule study:
     input:
-        f"{FIGURES}/report.html",
+        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=SECTION.notebooks),
 
 
 def precedents(wildcards) -> list[str]:
-    """What a job waits for: the backbone, and zero-shot runs of other jobs."""
-    made = [f"{NOTEBOOKS}/{BACKBONE}.ipynb"] if BACKBONE in SECTION.notebooks else []
+    """What a job waits for: zero-shot runs of other jobs, which prepare what all share."""
     baselines = {SECTION.runs[name].zero_shot().hash for name in JOBS[wildcards.job]}
     elsewhere = baselines - set(JOBS[wildcards.job])
-    return made + sorted(outcome(name) for name in elsewhere)
+    return sorted(outcome(name) for name in elsewhere)
 
 
 # A run that raises, or whose process dies twice, leaves its reason and stops no other; a kernel that dies is started
@@ -122,7 +122,7 @@ rule train:
     retries: 1
     threads: THREADS
     resources:
-        gpu=SECTION.options["gpus"],
+        gpu=OPTIONS.gpus,
     shell:
         "{PAPERMILL} {input[0]} {output} -f {params.file} > {log} 2>&1"
 
@@ -150,22 +150,3 @@ rule notebook:
     shell:
         "{PAPERMILL} {input[0]} {output} -b {params.values} > {log} 2>&1"
 
-
-rule report:
-    input:
-        f"notebooks/{REPORT}.ipynb",
-        expand(f"{NOTEBOOKS}/{{name}}.ipynb", name=SECTION.notebooks),
-    output:
-        f"{FIGURES}/report.html",
-    log:
-        f"{NOTEBOOKS}/{REPORT}.log",
-    message:
-        "report {output}"
-    params:
-        executed=f"{NOTEBOOKS}/{REPORT}.ipynb",
-        values=as_parameters({"figures": FIGURES, "executed": NOTEBOOKS, "readme": True}),
-        notebooks=list(SECTION.notebooks),  # not used: when it changes, Snakemake draws what was added
-    shell:
-        "({PAPERMILL} {input[0]} {params.executed} -b {params.values} && "
-        "{sys.executable} -m nbconvert --to html --no-input --output-dir $(dirname {output}) --output report "
-        "{params.executed}) > {log} 2>&1"

@@ -2,7 +2,7 @@ import pytest
 
 from petl_core.errors import ConfigError
 from petl_core.files import ROOT, resolve
-from petl_core.notebook_parameters import check_parameters
+from petl_core.parameters import check_parameters
 
 
 def notebook(**extra) -> dict:

@@ -16,7 +16,7 @@ from petl_core.adapters.saved import SavedAdapter
 from petl_core.adapters.towers import token_dropout
 from petl_core.backbone import Backbone, accept_trimmed, architecture, fingerprint, input_dtype
 from petl_core.errors import ConfigError
-from petl_core.validation import check_types
+from petl_core.parameters import check_types
 
 
 @dataclass(frozen=True)

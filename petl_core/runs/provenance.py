@@ -1,4 +1,4 @@
-"""What a result depends on besides its configuration: inputs by content, versions, revision, machine."""
+"""Versions, revision and machine that a result was made with."""
 
 import os
 import platform
@@ -6,34 +6,14 @@ import subprocess
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from petl_core.data import RetrievalData
-from petl_core.files import ROOT, resolve, sha256_of_all
+from petl_core.files import ROOT
 
 if TYPE_CHECKING:  # takes seconds to import, and naming a revision does not need it
     import torch
 
 
-def digests(dataset: RetrievalData, weights: str, pretrained: str) -> dict[str, str]:
-    """What a run was made from, by content: "data", "images" and "backbone"."""
-    return {
-        "data": dataset.fingerprint(),
-        "images": dataset.image_digest(),
-        "backbone": weights_digest(weights, pretrained),
-    }
-
-
-def weights_digest(name: str, pretrained: str) -> str:
-    """Content of local weights; the name and tag of published ones, which do not change."""
-    folder = resolve(name.removeprefix("local-dir:"))
-    weights_file = [resolve(pretrained)] if pretrained else []
-    files = sorted(folder.glob("open_clip_*")) if folder.is_dir() else weights_file
-    if not all(file.is_file() for file in files) or not files:
-        return f"{name} {pretrained}".strip()
-    return sha256_of_all(files)[:16]
-
-
 def environment(device: "torch.device") -> dict:
-    """Versions, revision and machine that a result was made with."""
+    """Versions, revision and machine of a run."""
     import torch
 
     packages = ("torch", "torchvision", "open_clip_torch", "numpy", "pillow")
@@ -41,21 +21,17 @@ def environment(device: "torch.device") -> dict:
         "revision": revision(),
         "python": platform.python_version(),
         **{package: version(package) for package in packages},
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
     }
 
 
-def timed_on(device: str) -> str:
-    """What a caption must say about the timed machine: the GPU's name, or the number of CPU threads."""
+def processor() -> str:
+    """The processor and PyTorch's vector instructions on it, on which the last digits of a result depend."""
     import torch
 
-    if device == "auto" and torch.cuda.is_available():
-        device = "cuda"
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"CPU threads: {torch.get_num_threads()}"
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def revision() -> str:

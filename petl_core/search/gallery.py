@@ -28,7 +28,7 @@ from petl_core.search.index import Index, index
 from petl_core.search.options import IndexOptions
 from petl_core.search.tiles import Window
 from petl_core.training import encoding
-from petl_core.validation import require_at_least
+from petl_core.parameters import require_at_least
 
 
 class Hit(NamedTuple):

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from petl_core.errors import ConfigError
-from petl_core.validation import check_types
+from petl_core.parameters import check_types
 
 STRETCHES = ("auto", "percentile", "range")
 
