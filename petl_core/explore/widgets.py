@@ -334,6 +334,7 @@ class Comparison(widgets.VBox):
         session.observe(lambda _: self._show(), "answers")
         super().__init__([self.choice, message_line(session), self.title, self.galleries])
         self._offer()
+        self._show()
 
     def _offer(self) -> None:
         """Offer the models that search the same images as the open one; keep the current one if it is among them."""
@@ -346,10 +347,8 @@ class Comparison(widgets.VBox):
             if opened and choice.config != opened.choice.config
             if everywhere or choice.config.dataset == opened.choice.config.dataset
         ]
-        with self.choice.hold_trait_notifications():
-            self.choice.options = [(NOTHING, None), *fitting]
-            self.choice.value = kept if any(kept == place for _, place in fitting) else None
-        self._show()
+        self.choice.options = [(NOTHING, None), *fitting]  # chooses nothing
+        self.choice.value = kept if any(kept == place for _, place in fitting) else None
 
     def _show(self) -> None:
         answers, chosen = self.session.answers, self.choice.value
