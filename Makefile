@@ -9,7 +9,7 @@ SECTION ?= study
 DATASET ?= rsitmd
 
 .DEFAULT_GOAL := help
-.PHONY: help install study ablations full paper plan section redraw tables unlock test lint format bench lab clean clean-runs
+.PHONY: help install study section plan figures results paper redraw unlock test lint format bench lab clean clean-runs
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -25,30 +25,28 @@ install: $(if $(filter .venv/bin,$(BIN)),.venv/installed)  ## make .venv with th
 	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable '.[test]'
 	touch $@
 
-study: install  ## run the default study: data, backbone, runs, then tables and figures in figures/study/
+study: install  ## train and draw the default study: figures in figures/study/
 	@$(STUDY) study
 
-ablations: install  ## run the ablations: HMMC, queue, bottleneck, training data, at five seeds
-	@set -e; for section in ablations data_fraction; do $(STUDY) $$section; done
+section: install  ## any section of study.yaml, your own included: make section SECTION=cmer
+	@$(STUDY) $(SECTION)
 
-full: install  ## tune every method, then run all of them and the ablations at five seeds, and measure costs
-	@set -e; for section in tuning full cmer ablations data_fraction costs; do $(STUDY) $$section; done
+plan: install  ## what is left of a section, and the minutes it takes: make plan SECTION=full
+	@$(STUDY) $(SECTION) --plan
+
+results: install  ## add a section's finished runs to the archive: make results SECTION=cmer
+	@$(BIN)/python -m petl_core results $(SECTION)
+
+figures: install  ## draw every archived section again, without training, with PDF and LaTeX
+	@set -e; for table in figures/results/*.parquet; do \
+		FIGURE_FORMATS=pdf,tex $(STUDY) $$(basename $$table .parquet) --no-training --redraw; done
 
 paper: install  ## make the published tables: make paper DATASET=rsitmd (or rsicd, ucm); OPTIONS=--dry-run only checks
 	@$(BIN)/python -m petl_core paper $(DATASET) --cores $(CORES) $(if $(BACKBONE),--backbone '$(BACKBONE)') \
 		$(if $(PRETRAINED),--pretrained '$(PRETRAINED)') $(if $(DATA_ROOT),--data-root '$(DATA_ROOT)') $(OPTIONS)
 
-plan: install  ## show what is left of a section, and the minutes it takes: make plan SECTION=full
-	@$(BIN)/python -m petl_core plan $(SECTION) --cores $(CORES)
-
-section: install  ## run any section of study.yaml, your own included: make section SECTION=mine
-	@$(STUDY) $(SECTION)
-
-redraw: install  ## draw a section's tables and figures again, after a change of the code: make redraw SECTION=study
-	@$(STUDY) $(SECTION) --redraw
-
-tables: install  ## draw a section from its finished runs, naming the missing ones: make tables SECTION=full
-	@$(STUDY) $(SECTION) --no-training
+redraw: install  ## draw a section again from its finished and archived runs: make redraw SECTION=study
+	@$(STUDY) $(SECTION) --no-training --redraw
 
 unlock: install  ## after a power cut or kill -9: let the next command start where the last one stopped
 	@$(STUDY) $(SECTION) --unlock
@@ -73,9 +71,8 @@ lab: install  ## open JupyterLab on a start page; OPTIONS='--ip 0.0.0.0 --no-bro
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/README.md \
 		--LabApp.app_settings_dir=.jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(OPTIONS)
 
-clean:  ## remove what is quickly remade: Snakemake's state, caches of tools, figures/study, reports
+clean:  ## remove what is quickly remade: Snakemake's state, caches of tools, figures/study
 	rm -rf .snakemake .mypy_cache .pytest_cache .ruff_cache .hypothesis figures/study
-	find figures -name report.html -delete
 
 # The drawn data sets by name (petl_core/data/default_data.py): your own may have similar names.
 DRAWN := scenes scenes-tiny scenes-natural scenes-natural-tiny

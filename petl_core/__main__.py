@@ -1,22 +1,15 @@
 """The study from a shell: ``python -m petl_core study`` and others; ``python -m petl_core --help`` lists them."""
 
 import argparse
-import os
+import contextlib
 import sys
-from pathlib import Path
 
-from petl_core.data import DataError
+from petl_core import export, paper
 from petl_core.data import command as data_command
-from petl_core.errors import ConfigError
-from petl_core.paper import command as paper_command
-from petl_core.runs import graph, progress, study
-from petl_core.runs.folder import find_run, open_run
+from petl_core.errors import ConfigError, DataError
+from petl_core.runs import archive, make, study
+from petl_core.runs.batch import cores as usable_cores
 from petl_core.search import command as search_command
-
-EXPORTS = """kinds:
-  embeddings   of a split, as OUT.parquet or OUT.npz
-  open_clip    a folder that open_clip loads by itself (local-dir:OUT), for methods that fold into their backbone
-  hub          a folder with adapter, configuration and model card, which petl_core.export.load(OUT) loads"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,74 +27,83 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m petl_core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, command, text in (
-        ("study", _study, "make a section: runs, then tables and figures; finished runs are not trained again"),
-        ("plan", _plan, "say what is left of a section, and how many minutes of training"),
-    ):
-        sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
-        sub.add_argument("section", nargs="?", default="study", help="of study.yaml; default: %(default)s")
-        sub.add_argument("--cores", type=graph.cores, default=os.cpu_count() or 1, help="default: all, %(default)s")
-        if name == "study":
-            sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
-            sub.add_argument(
-                "--no-training", action="store_true", help="draw from finished runs, and name missing ones"
-            )
-            sub.add_argument("--unlock", action="store_true", help="after a power cut: remove the stale lock")
-    paper_command.add_to(commands)
+
+    text = "make a section: runs, then tables and figures; finished runs are not trained again"
+    sub = commands.add_parser("study", help=text, description=text)
+    sub.set_defaults(command=_study)
+    sub.add_argument("section", nargs="?", default="study", help="of study.yaml; default: %(default)s")
+    sub.add_argument("--cores", type=_at_least_one, default=usable_cores(), help="default: all, %(default)s")
+    sub.add_argument("--redraw", action="store_true", help="draw tables and figures again")
+    sub.add_argument("--no-training", action="store_true", help="draw from finished and archived runs alone")
+    sub.add_argument("--plan", action="store_true", help="only say what is left to train")
+    sub.add_argument("--unlock", action="store_true", help="after a power cut: remove the stale lock")
+
+    text = "list the archive of finished runs, or add those of a section to it"
+    sub = commands.add_parser("results", help=text, description=text)
+    sub.set_defaults(command=_results)
+    sub.add_argument("section", nargs="?", help="of study.yaml, whose finished runs are added")
+
+    text = "pre-train a small CLIP on drawn ground-level scenes, as data/small-clip was made"
+    sub = commands.add_parser("pretrain", help=text, description=text)
+    sub.set_defaults(command=_pretrain)
+    sub.add_argument("folder", help="to write, an open_clip folder; relative to the project")
+    sub.add_argument("--epochs", type=_at_least_one, default=6, help="default: %(default)s")
+
+    paper.add_command(commands)
     search_command.add_to(commands)
     data_command.add_to(commands)
-    _add_export(commands)
+    export.add_command(commands)
     return parser
-
-
-def _add_export(commands: "argparse._SubParsersAction") -> None:
-    text = "write a finished run's embeddings, or its model for open_clip or the hub"
-    form = argparse.RawDescriptionHelpFormatter
-    sub = commands.add_parser("export", help=text, description=text, epilog=EXPORTS, formatter_class=form)
-    sub.set_defaults(command=_export)
-    sub.add_argument("run", metavar="RUN", help="its folder, such as runs/HASH, or its name, HASH")
-    sub.add_argument("kind", metavar="KIND", choices=("embeddings", "open_clip", "hub"), help="see below")
-    sub.add_argument("out", metavar="OUT", help="file or folder to write")
-    sub.add_argument("--split", default="test", help="for embeddings: train, validation or test; default: %(default)s")
-    sub.add_argument("--data-root", default="data", help="folder of data sets; default: %(default)s")
-    sub.add_argument("--device", default="auto", help="cpu, cuda, cuda:1; default: %(default)s")
 
 
 def _study(args: argparse.Namespace) -> int:
     section = study.load(args.section)
     if args.unlock:
-        return graph.unlock(args.section)
-    gpus = section.options["gpus"]
-    trains = not args.no_training and bool(progress.unfinished(section))  # finished runs are drawn without a GPU
-    if gpus and trains and not graph.has_gpu():
-        raise ConfigError(
-            f"study.yaml: {args.section}.gpus = {gpus}, but no CUDA device is visible here; set it to 0 for CPUs"
-        )
-    options = ["--cores", str(args.cores), *(["--forcerun", "notebook", "report"] if args.redraw else [])]
-    return graph.make(section, args.section, args.cores, options, train=not args.no_training)
+        return make.unlock(args.section)
+    if args.plan:
+        print(f"{args.section}: {make.plan(section, args.cores)}; {len(section.notebooks)} notebooks")
+        return 0
+    trains = not args.no_training and bool(make.unfinished(section))  # finished runs are drawn without a GPU
+    if section.options.gpus and trains:
+        import torch  # takes seconds, which only sections with GPUs need to wait for
+
+        if not torch.cuda.is_available():
+            raise ConfigError(
+                f"study.yaml: {args.section}.gpus = {section.options.gpus}, but no CUDA device is visible here; "
+                "set it to 0 for CPUs"
+            )
+    options = ["--cores", str(args.cores), *(["--forcerun", "notebook"] if args.redraw else [])]
+    return make.make(section, args.section, args.cores, options, train=not args.no_training)
 
 
-def _plan(args: argparse.Namespace) -> int:
-    section = study.load(args.section)
-    left = progress.estimate(section, section.workers(args.cores))
-    print(f"{args.section}: {left}; {len(section.notebooks)} notebooks and a report")
+def _results(args: argparse.Namespace) -> int:
+    if args.section:
+        section = study.load(args.section)
+        runs = []
+        for name in section.runs:
+            with contextlib.suppress(ConfigError):  # not run yet, neither here nor where the archive was made
+                runs.append(archive.open_run(name, section.options.runs_root))
+        path = archive.add_to_archive(args.section, runs)
+        print(f"{path.relative_to(archive.ROOT)}: {len(runs)} of {len(section.runs)} runs", file=sys.stderr)
+        return 0
+    for name, row in archive.archived(archive.ARCHIVE).items():
+        print(f"{row['section']:16} {name} {row['method']:14} seed {row['seed']}  mR {row['mr']:.2f}")
     return 0
 
 
-def _export(args: argparse.Namespace) -> int:
-    run, out = open_run(find_run(args.run)), Path(args.out).absolute()  # from where the shell is
-    from petl_core import export  # imports torch
-    from petl_core.runs.experiment import load_model
+def _pretrain(args: argparse.Namespace) -> int:
+    from petl_core.pretraining import pretrain  # imports torch
 
-    if args.kind == "embeddings":
-        written = export.export_embeddings(run, out, args.split, args.data_root, args.device)
-    elif args.kind == "open_clip":
-        written = export.export_open_clip(load_model(run, args.data_root, args.device), out)
-    else:
-        written = export.export_hub(run, out, args.data_root)
-    print(written, file=sys.stderr)
+    report = pretrain(args.folder, args.epochs)
+    print(f"{args.folder}: loss {report['losses'][-1]:.3f}, test mR {report['test_mr']:.1f}", file=sys.stderr)
     return 0
+
+
+def _at_least_one(text: str) -> int:
+    """A number from the command line; argparse adds the option's name to an error."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 1 or more")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -56,13 +56,17 @@ def choose(
         train: what predictors learn from.
         validation: on what they are compared.
     """
-    (split, (images, texts)), known = train, class_indices(train[0].scenes, classes)
-    of_text_candidates = retrieval.class_predictors(prompts, temperature, texts, known[split.image_of])
-    of_image_candidates = retrieval.class_predictors(prompts, temperature, images, known)
-    (split, (images, texts)), known = validation, class_indices(validation[0].scenes, classes)
-    of_text, text_accuracy = retrieval.most_accurate(of_text_candidates, texts, known[split.image_of])
-    of_image, image_accuracy = retrieval.most_accurate(of_image_candidates, images, known)
+    def with_classes(part: tuple[Split, Embeddings]) -> tuple[tuple, tuple]:
+        split, (images, texts) = part
+        known = class_indices(split.scenes, classes)
+        return (images, known), (texts, known[split.image_of])
 
+    (images, known), (texts, _) = on_images, on_texts = with_classes(validation)
+    for_images, for_texts = with_classes(train)
+    of_text, text_accuracy = retrieval.choose_predictor(prompts, temperature, for_texts, on_texts)
+    of_image, image_accuracy = retrieval.choose_predictor(prompts, temperature, for_images, on_images)
+
+    split = validation[0]
     scores = retrieval.similarity(images, texts)
     relevant = retrieval.relevance(split.image_of, len(images))
     i2t_prior, t2i_prior = _priors(of_text, of_image, images, texts, known)

@@ -31,7 +31,7 @@ from petl_core.errors import ConfigError
 from petl_core.files import ROOT, read_json, resolve, write_atomically
 
 ARCHIVE = ROOT / "figures" / "results"
-ADAPTER_LIMIT = 2**20  # bytes; larger adapters are not archived
+ADAPTER_LIMIT = 2**19  # bytes; larger adapters are not archived
 ARCHIVED = ["hash", "method", "seed", "mr", "metrics", "hits"]
 
 
@@ -191,9 +191,9 @@ def archived(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def add_to_archive(section: str, runs: Sequence[Run]) -> Path:
-    """Write the finished runs of a section to the archive, in place of those that were there before.
+    """Write the runs of a section to the archive, in place of its table there; and their adapters, where small.
 
-    Adapters are kept of each configuration's first seed, if they are small.
+    Of each configuration the adapter of the first seed is kept.
     """
     table = pd.DataFrame([_as_row(run) for run in runs], columns=ARCHIVED)
     path = write_atomically(
