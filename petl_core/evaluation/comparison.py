@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
-from petl_core import retrieval
-from petl_core.evaluation.grouping import Group, Key
+from petl_core import statistics
+from petl_core.evaluation.grouping import Group
 from petl_core.evaluation.names import METRICS, MINUS, NO_VALUE, describe, method_and_loss
-from petl_core.retrieval import over_seeds
 from petl_core.runs.folder import Failure
 
 SIGNIFICANCE = 0.05  # of all verdicts of a table together
@@ -24,7 +22,6 @@ DIFFERENCE_COLUMNS = [
 ]  # fmt: skip
 Names = Mapping[Any, str]  # of keys
 Pair = tuple[Group, Group]  # a group and its reference
-Hits = tuple[np.ndarray, np.ndarray]  # of a pair, (S, N, 7) each, seed by seed
 
 
 def summary(groups: Sequence[Group]) -> pd.DataFrame:
@@ -32,15 +29,15 @@ def summary(groups: Sequence[Group]) -> pd.DataFrame:
     rows = []
     for group in groups:
         hits = np.stack([run.test_hits for run in group.runs])  # (S, N, 7)
-        means, intervals = retrieval.metrics(hits), over_seeds.intervals(hits)
+        found = statistics.interval(hits).set_index("metric")
         row: dict[str, Any] = {
             "key": group.key,
             "parameters": group.first.metrics["parameters"]["trained"],
             "seeds": len(group.runs),
         }
         for metric in METRICS:
-            low, high = intervals[metric]
-            row |= {metric: means[metric], f"{metric}_low": low, f"{metric}_high": high}
+            mean, low, high = found.loc[metric, ["mean", "low", "high"]]
+            row |= {metric: mean, f"{metric}_low": low, f"{metric}_high": high}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -60,7 +57,7 @@ def differences_of_pairs(pairs: Iterable[Pair], metric: str = "mr") -> pd.DataFr
     Hits are paired by seed and test image; an untrained group, zero-shot, is paired with every seed of the other. A
     pair that comes again, either way round, is listed only once; a group is not compared with itself.
 
-    A verdict needs two seeds in common. All p-values of a frame are one family, adjusted by :func:`holm`. Equivalence
+    A verdict needs two seeds in common. All p-values of a frame are one family, adjusted by Holm. Equivalence
     is judged pair by pair, by the 95 % interval that tables and plots show; two one-sided tests at 5 % would use the
     90 % interval.
 
@@ -73,42 +70,21 @@ def differences_of_pairs(pairs: Iterable[Pair], metric: str = "mr") -> pd.DataFr
         equivalent: True if the interval is inside +-1 point, False if it is outside and the pair significant, otherwise
             None.
         detectable: the true difference that would be found with 80 % power
-            (:func:`over_seeds.detectable_differences`) at Holm's strictest step, 5 % divided by the number of verdicts.
+            at Holm's strictest step, 5 % divided by the number of verdicts.
     """
-    # A row per pair; how many verdicts there are decides what is detectable.
-    compared = [(group.key, reference.key, _paired_hits(group, reference)) for group, reference in _distinct(pairs)]
-    verdicts = sum(_has_verdict(hits) for *_, hits in compared)
-    rows = [
-        {"key": key, "reference": reference, **_difference(hits, SIGNIFICANCE / max(1, verdicts), metric)}
-        for key, reference, hits in compared
-    ]
-    frame = pd.DataFrame(rows, columns=DIFFERENCE_COLUMNS)
-    frame = frame.astype(dict.fromkeys(("difference", "low", "high", "p", "detectable"), float))
-
-    # The verdicts; without a significant difference, a pair is not called more than a point apart either.
-    frame["p_holm"] = holm(frame["p"])
-    is_significant = frame["p_holm"] < SIGNIFICANCE
-    frame["significant"] = _true_false_none(is_significant.where(frame["p"].notna()))
-    frame["equivalent"] = _true_false_none(frame["equivalent"].where(frame["equivalent"].eq(True) | is_significant))
-    return frame
-
-
-def holm(p: ArrayLike) -> np.ndarray:
-    """p-values adjusted for the number of tests: below a level, the chance of any false verdict is at most that level.
-
-    NaN stays NaN and does not count as a test.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure" (Scandinavian Journal of Statistics, 1979).
-
-    >>> holm([0.01, 0.04, 0.03])
-    array([0.03, 0.06, 0.06])
-    """
-    p = np.asarray(p, dtype=float)
-    ascending = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]  # NaN comes last
-    adjusted = np.full_like(p, np.nan)
-    steps = np.arange(len(ascending), 0, -1)
-    adjusted[ascending] = np.maximum.accumulate(steps * p[ascending]).clip(max=1)
-    return adjusted
+    pairs = list(pairs)
+    groups = {group.key: group for pair in pairs for group in pair}
+    hits = {
+        key: {run.config.seed if group.is_trained else None: run.test_hits for run in group.runs}
+        for key, group in groups.items()
+    }
+    frame = statistics.compare(hits, [(group.key, reference.key) for group, reference in pairs], metric)
+    judged, significant = frame["p"].notna(), frame["p_holm"] < SIGNIFICANCE
+    outside = significant & ((frame["low"] > EQUIVALENCE) | (frame["high"] < -EQUIVALENCE))
+    inside = judged & (frame["excluded"] <= EQUIVALENCE)
+    frame["significant"] = _true_false_none(significant.where(judged))
+    frame["equivalent"] = _true_false_none(inside.where(inside | outside))
+    return frame.rename(columns={"label": "key"})[DIFFERENCE_COLUMNS]
 
 
 def verdicts(differences: pd.DataFrame) -> str:
@@ -196,50 +172,6 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def _distinct(pairs: Iterable[Pair]) -> list[Pair]:
-    """Pairs of two different groups; of those that come twice, either way round, the first."""
-    found: dict[frozenset[Key], Pair] = {}
-    for group, reference in pairs:
-        found.setdefault(frozenset((group.key, reference.key)), (group, reference))
-    return [pair for keys, pair in found.items() if len(keys) == 2]
-
-
 def _true_false_none(verdicts: pd.Series) -> pd.Series:
     """True and False as they are, and None for missing values; pandas would make numbers of them."""
     return pd.Series([None if pd.isna(verdict) else bool(verdict) for verdict in verdicts], dtype=object)
-
-
-def _difference(hits: Hits | None, significance: float, metric: str) -> dict[str, Any]:
-    """Seeds, the difference in a metric with its interval, and where there is a verdict, equivalent and detectable."""
-    if hits is None:
-        return {"seeds": 0}
-    found = over_seeds.paired_differences(*hits)[metric]
-    if not _has_verdict(hits):
-        return {"seeds": len(hits[0]), **found, "p": np.nan}
-    is_inside = found["low"] >= -EQUIVALENCE and found["high"] <= EQUIVALENCE
-    is_outside = found["low"] > EQUIVALENCE or found["high"] < -EQUIVALENCE
-    return {
-        "seeds": len(hits[0]),
-        **found,
-        "equivalent": is_inside if is_inside or is_outside else None,
-        "detectable": over_seeds.detectable_differences(*hits, significance, POWER)[metric],
-    }
-
-
-def _has_verdict(hits: Hits | None) -> bool:
-    return hits is not None and len(hits[0]) >= SEEDS_FOR_A_VERDICT
-
-
-def _paired_hits(group: Group, reference: Group) -> Hits | None:
-    """Hits of both at their common seeds; None if they have none."""
-    ours = {run.config.seed: run for run in group.runs}
-    theirs = {run.config.seed: run for run in reference.runs}
-    # An untrained model is the same whatever the seed.
-    if not group.is_trained:
-        ours = dict.fromkeys(theirs, group.first)
-    if not reference.is_trained:
-        theirs = dict.fromkeys(ours, reference.first)
-    common = sorted(ours.keys() & theirs.keys())
-    if not common:
-        return None
-    return np.stack([ours[seed].test_hits for seed in common]), np.stack([theirs[seed].test_hits for seed in common])

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from petl_core import retrieval
+from petl_core import retrieval, statistics
 from petl_core.data import read_image
 from petl_core.evaluation import comparison
 from petl_core.evaluation.names import MINUS, NO_VALUE
-from petl_core.retrieval import over_seeds
-from petl_core.retrieval.ranks import KS
+from petl_core.retrieval import KS
 from petl_core.runs.folder import Run
 
 # Files of a drawn data set: the box of each small target, and captions that mention only small targets.
@@ -162,7 +161,7 @@ def by_layer(focus: pd.DataFrame) -> pd.DataFrame:
     # The verdicts, adjusted for all layers.
     table = pd.DataFrame(rows)
     table["Targets pass"] = np.where(table["Difference"] > 0, "more", "less")
-    adjusted = comparison.holm(p_values)
+    adjusted = statistics.holm(p_values)
     table.loc[adjusted >= comparison.SIGNIFICANCE, "Targets pass"] = NO_VALUE
     table.loc[np.isnan(adjusted), "Targets pass"] = "one seed"
     return table
@@ -180,9 +179,8 @@ def readable_layers(table: pd.DataFrame) -> pd.DataFrame:
 def _interval_and_p(values: np.ndarray) -> tuple[float, float, float]:
     """The 95 % interval of the mean of values (S, N) of S seeds and N images, and its p-value, NaN with one seed."""
     if len(values) >= comparison.SEEDS_FOR_A_VERDICT:
-        mean = over_seeds.MeanOverSeeds.of(values[..., None])
-        low, high = mean.interval(0.95)[0]
-        return float(low), float(high), float(mean.p_values()[0])
+        row = statistics.judge([values]).iloc[0]
+        return row["low"], row["high"], row["p"]
     margin = 1.96 * values.std(ddof=1) / np.sqrt(values.size)
     return float(values.mean() - margin), float(values.mean() + margin), np.nan
 

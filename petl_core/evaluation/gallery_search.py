@@ -107,7 +107,7 @@ def merge_copies(found: Searched, image: int, captions: Iterable[int]) -> list[F
 
 def best_captions(found: Searched, image: int, k: int) -> list[FoundCaption]:
     """The k best distinct captions for an image, each with all its copies."""
-    ordered = retrieval.top_k(found.scores[image], found.scores.shape[1])
+    ordered = np.argsort(-found.scores[image], kind="stable")
     return merge_copies(found, image, ordered)[:k]
 
 

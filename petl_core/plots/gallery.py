@@ -8,10 +8,10 @@ import textwrap
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from petl_core import retrieval
 from petl_core.data import Split, read_image
 from petl_core.evaluation.gallery_search import (
     FoundCaption,
@@ -111,7 +111,7 @@ def plot_image_to_text_changes(before: Searched, after: Searched, queries: Seque
         _show(part.add_subplot(grid[:, 0]), after.split, image, "other", "")
         for row, (name, found) in enumerate(zip(MODELS, (before, after), strict=True)):
             axes = part.add_subplot(grid[row, 1])
-            best = merge_copies(found, image, retrieval.top_k(found.scores[image], k))
+            best = merge_copies(found, image, np.argsort(-found.scores[image], kind="stable")[:k])
             _list(axes, found, image, best, k)
             axes.set_title(name, fontsize=SMALL, pad=2, loc="left")
     return figure
@@ -134,7 +134,7 @@ def _show_own(axes: Axes, found: Searched, caption: int, title: str) -> None:
 def _show_answers(panels: Sequence[Axes], found: Searched, caption: int) -> None:
     """The best images of a caption, one per panel, each with its place, its score and what it is."""
     scores = found.scores[:, caption]
-    best = retrieval.top_k(scores, len(panels))
+    best = np.argsort(-scores, kind="stable")[: len(panels)]
     for place, (axes, image) in enumerate(zip(panels, best, strict=False), start=1):
         kind = kind_of_image(found.split, caption, int(image))
         _show(axes, found.split, image, kind, f"{place}: {scores[image]:.2f} {MARKS[kind]}")

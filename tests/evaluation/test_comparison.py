@@ -3,14 +3,11 @@
 import numpy as np
 import pytest
 from fake_runs import fake_comparison, fake_run
-from hypothesis import given
-from hypothesis import strategies as st
 
 from petl_core.config import RunConfig
 from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import first_runs, group_runs
 from petl_core.evaluation.names import full_names, method_and_loss, short_names
-from petl_core.retrieval import over_seeds
 from petl_core.runs.folder import Failure
 
 
@@ -94,52 +91,6 @@ def test_one_seed_gives_an_interval_and_no_verdict(tmp_path):
     assert table["Significant"].tolist() == table["Equivalent (±1)"].tolist() == ["one seed"] * 2
     assert table["p"].tolist() == ["–"] * 2 and table["95% interval"].str.startswith("[−").all()
     assert comparison.verdicts(frame) == "No verdict on 2 pairs with one seed in common."
-
-
-def test_verdicts_are_adjusted_for_the_pairs_that_have_one(tmp_path):
-    rates = {"full": 0.5, "mrs": 0.52, "focus": 0.9}
-    runs = [fake_run(tmp_path, rate, method=method, seed=seed) for method, rate in rates.items() for seed in (2, 3, 4)]
-    runs.append(fake_run(tmp_path, 0.5, method="mrs", contrast="triplet"))
-    groups = group_runs(runs, method_and_loss)
-    together = comparison.differences(groups, groups[:1])
-    alone = comparison.differences(groups[1:2], groups[:1])
-    assert together["p"][0] == alone["p"][0] == alone["p_holm"][0]
-    assert together["p_holm"].tolist()[:2] == holm_of_two(*together["p"][:2])
-    assert np.isnan(together["p_holm"][2])  # of one seed, and none of the family
-    assert together["detectable"][0] > alone["detectable"][0] > alone["high"][0] - alone["difference"][0]
-
-
-def holm_of_two(larger, smaller):
-    """The smaller counts twice, and the larger is at least that."""
-    assert larger > smaller
-    return [max(larger, 2 * smaller), 2 * smaller]
-
-
-@given(st.lists(st.floats(0, 1), max_size=30))
-def test_holm_rejects_as_its_steps_do(p):
-    rejected = set()
-    for step, i in enumerate(np.argsort(p)):
-        if p[i] * (len(p) - step) >= 0.05:
-            break
-        rejected.add(int(i))
-    adjusted = comparison.holm([*p, np.nan])
-    assert set(np.flatnonzero(adjusted < 0.05)) == rejected
-    assert np.isnan(adjusted[-1]) and (adjusted[:-1] >= p).all() and (adjusted[:-1] <= 1).all()
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "p", "equivalent"),
-    [(-0.9, 1.0, 0.5, True), (0.2, 0.8, 0.01, True), (1.1, 3, 0.01, False), (-3, -1.1, 0.01, False),
-     (1.1, 3, 0.5, None), (-1.2, 0.5, 0.5, None), (0.5, 1.2, 0.01, None), (-2, 2, 0.5, None)]
-)  # fmt: skip
-def test_equivalence_is_read_off_the_interval_and_the_verdict(groups, monkeypatch, low, high, p, equivalent):
-    found = {"mr": {"difference": (low + high) / 2, "low": low, "high": high, "p": p}}
-    monkeypatch.setattr(over_seeds, "paired_differences", lambda *_: found)
-    frame = comparison.differences(groups[1:2], groups[2:])
-    assert frame["equivalent"][0] is equivalent
-    answer = {True: "yes", False: "no", None: "cannot tell"}[equivalent]
-    names = short_names(first_runs(groups))
-    assert comparison.readable_differences(frame, names)["Equivalent (±1)"].tolist() == [answer]
 
 
 def test_the_sentence_on_detectable_differences_gives_the_median(groups):
