@@ -62,7 +62,7 @@ def test_the_gradient_is_that_of_one_graph_of_all_chunks(prepared, monkeypatch, 
 
 @pytest.mark.parametrize("contrast", ["infonce", "triplet"])
 def test_without_dropout_the_gradient_is_that_of_the_plain_batch(prepared, contrast):
-    fields = {"contrast": contrast, "method_options": {"dropout": 0.0}, "queue_size": 8, "queue_keys": "ema"}
+    fields = {"contrast": contrast, "method": "adapter", "queue_size": 8, "queue_keys": "ema"}
     cached, plain = (step(started(gradient_cache=chunk, **fields), prepared) for chunk in (5, 0))
     check_equal(cached, plain)
 

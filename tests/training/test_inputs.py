@@ -158,7 +158,6 @@ def test_towers_run_once(dataset, frozen, tmp_path, monkeypatch):
     [
         ({"method": "linear_probe"}, 2),
         ({"taps": 1}, 2),
-        ({"text": False}, 1),
         ({"reduction": 4}, 0),
         ({"split": "test"}, 4),  # other pixels and tokens, too
     ],

@@ -88,16 +88,3 @@ def test_the_ramp_weighs_the_queue_term_of_each_step(prepared):
         terms = batch_loss(state, prepared, count=5)
         weights.append((terms["total"] - terms["cross"]).item() / max(1e-9, terms["queue"].item()))
     assert weights == pytest.approx([0, 0, 0.5, 1, 1.5, 2, 2], abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("directions", "trained"), [("both", ["image", "text"]), ("image", ["image"]), ("text", ["text"])]
-)
-def test_the_queue_trains_the_anchors_of_its_directions_alone(prepared, directions, trained):
-    state = started(method="linear_probe", queue_size=PAIRS, queue_directions=directions)
-    batch_loss(state, prepared)
-    state.queue.image_ids += 1000  # so that nothing is masked
-    state.queue.caption_ids += 1000
-    batch_loss(state, prepared)["queue"].backward()
-    heads = {"image": state.model.method.image, "text": state.model.method.text}
-    assert [side for side, head in heads.items() if head.weight.grad is not None and head.weight.grad.any()] == trained
