@@ -66,7 +66,6 @@ def fingerprint(model: AdaptedCLIP) -> str:
     digest = hashlib.sha256()
     facts = {
         "backbone": model.backbone_fingerprint,
-        "architecture": model.backbone_architecture,
         "precision": str(input_dtype(model.clip)),
         "method": model.name,
         "options": dataclasses.asdict(model.options),
