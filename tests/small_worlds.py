@@ -1,9 +1,11 @@
 """A data root and a runs root that hold the smallest data set and backbone that train; and what tests do there."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import open_clip
 import pytest
 import torch
 from open_clip_folders import write_folder
@@ -20,6 +22,7 @@ SIZES = {"train": 24, "test": 10, "size": 32}
 def small_world(root: Path, patch: pytest.MonkeyPatch, layers: int = 1) -> dict:
     """Arguments of ``run``: places with the data set "scenes-mini" and, in ``root``, a backbone of random weights."""
     patch.setitem(default_data.DRAWN, "scenes-mini", {"domain": "aerial", **SIZES})
+    patch.setattr(open_clip, "get_tokenizer", functools.cache(open_clip.get_tokenizer))  # half of a run's seconds
     default_data.load_or_draw("scenes-mini", root / "data")
     write_folder(root / "clip", visual_layers=layers, text_layers=layers)
     return {"data_root": root / "data", "runs_root": root / "runs", "progress": False}
