@@ -31,7 +31,9 @@ def test_values_out_of_range_are_refused_by_name(fields):
 
 
 def test_an_unknown_field_is_named_with_those_that_are_known():
-    with pytest.raises(ConfigError, match=r"^run configuration: lr = 0.1: .*; known fields: dataset, backbone, .*audit"):
+    with pytest.raises(
+        ConfigError, match=r"^run configuration: lr = 0.1: .*; known fields: dataset, backbone, .*audit"
+    ):
         RunConfig(lr=0.1, seed=3)
 
 

@@ -16,10 +16,15 @@ def path(tmp_path):
     """Choices of two methods; MRS-Adapter has some with and without HMMC, and a width of its own."""
     wide = {"bottleneck": 256}
     choices = [
-        Choice(RunConfig(contrast="triplet", w_image=1.0, w_text=1.0), {"learning_rate": 1e-2, "learn_temperature": True}),
+        Choice(
+            RunConfig(contrast="triplet", w_image=1.0, w_text=1.0), {"learning_rate": 1e-2, "learn_temperature": True}
+        ),
         Choice(RunConfig(), {"learning_rate": 3e-3}),
         Choice(RunConfig(method_options=wide), {"learning_rate": 1e-3}),
-        Choice(RunConfig(method="lora", method_options={"alpha": 4.0}), {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}}),
+        Choice(
+            RunConfig(method="lora", method_options={"alpha": 4.0}),
+            {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}},
+        ),
     ]
     return str(tuned.write(choices, tmp_path / "tuned.json"))
 
@@ -53,7 +58,10 @@ def test_a_run_that_names_no_rate_takes_the_settings_of_its_method_and_loss(path
     [
         ({"dataset": "rsicd"}, "was made on dataset scenes-tiny, not rsicd; tune on this one"),
         ({"backbone": "data/other"}, "was made on backbone data/small-clip, not data/other"),
-        ({"method": "vpt"}, r"has no settings of vpt \(infonce\); add it to the section that tunes, or name a learning"),
+        (
+            {"method": "vpt"},
+            r"has no settings of vpt \(infonce\); add it to the section that tunes, or name a learning",
+        ),
         ({"method": "lora", "contrast": "triplet"}, r"has no settings of lora \(triplet\)"),
     ],
 )
