@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from petl_core.runs.folder import Run
 
 from petl_core import retrieval
 from petl_core.config import RunConfig
-from petl_core.runs.folder import Run
 
 IMAGES = 150  # of the test split, with two captions each
 METHODS = {  # titles, and options at their defaults, as metrics.json tells them

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import open_clip
 import torch
-from safetensors.torch import save_file
-
 from petl_core.training.pretraining import PretrainConfig
+from safetensors.torch import save_file
 
 # Wider than what the MRS-Adapter shares, 64.
 SHAPE = {"image_size": 32, "width": 96, "visual_layers": 2, "text_layers": 2}

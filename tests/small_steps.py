@@ -5,13 +5,13 @@ from pathlib import Path
 import drawn_scenes
 import numpy as np
 import torch
+from petl_core.training.encoding import PreparedSplit
+from petl_core.training.state import TrainState
 from small_clips import tiny_backbone
 
 from petl_core import adapters, data
 from petl_core.config import RunConfig
 from petl_core.training import encoding, epoch
-from petl_core.training.encoding import PreparedSplit
-from petl_core.training.state import TrainState
 
 PAIRS = 12
 

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from petl_core.runs.folder import Run
+from petl_core.training.pretraining import PretrainConfig
 
 from petl_core.data import default_data
-from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, epoch
-from petl_core.training.pretraining import PretrainConfig
 
 SIZES = {"train": 24, "test": 10, "size": 32}
 

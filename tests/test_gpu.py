@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from petl_core.runs.folder import Run
 from small_clips import captions, embed, images_for, moved, shaped_backbone
 from small_steps import batch_loss, prepared_pairs, started
 from small_worlds import elsewhere, killed_in_epoch, results, small_world
@@ -12,7 +13,6 @@ from petl_core.adapters import METHODS, attach
 from petl_core.config import RunConfig
 from petl_core.evaluation.efficiency import Subject, measure_training_steps
 from petl_core.runs import batch, experiment
-from petl_core.runs.folder import Run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU to test on")
 

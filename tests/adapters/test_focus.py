@@ -8,13 +8,13 @@ import open_clip
 import pytest
 import torch
 from layouts import meta_model
+from petl_core.adapters.taps import tapped
 from small_clips import backbone_of, embed, hugging_face_backbone, images_for, moved
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
 from petl_core import adapters
 from petl_core.adapters.focus import ATTENTIONS, FocusLayer, query_and_keys
-from petl_core.adapters.taps import tapped
 from petl_core.backbone import trim
 from petl_core.errors import ConfigError
 

@@ -4,14 +4,14 @@ import copy
 
 import pytest
 import torch
+from petl_core.adapters.mrs import MRSBottleneck, MRSOptions
+from petl_core.adapters.sites import AdaptedBlock
 from safetensors.torch import load_file
 from small_clips import moved
 from torch import nn
 from torch.nn.functional import gelu, layer_norm, linear
 
 from petl_core import adapters
-from petl_core.adapters.mrs import MRSBottleneck, MRSOptions
-from petl_core.adapters.sites import AdaptedBlock
 
 
 def block_by_hand(block: nn.Module, x: torch.Tensor, after_attention, after_mlp, beside_attention, beside_mlp):

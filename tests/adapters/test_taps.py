@@ -3,11 +3,11 @@
 import pytest
 import torch
 from open_clip import CustomTextCLIP
+from petl_core.adapters.taps import TowerTaps, tapped
 from small_clips import hugging_face_backbone
 from torch import nn
 
 from petl_core.adapters import METHODS, SideMethod
-from petl_core.adapters.taps import TowerTaps, tapped
 from petl_core.adapters.towers import blocks_of, residual_blocks, width_of
 from petl_core.errors import ConfigError
 

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 from fake_runs import fake_queues, fake_run
+from petl_core.runs.folder import Failure
 
 from petl_core.config import RunConfig
 from petl_core.evaluation.ablation import Ablation
-from petl_core.runs.folder import Failure
 
 QUEUE = ["queue_size", "queue_warmup"]
 FULL = "HMMC"

@@ -5,6 +5,9 @@ import math
 import pytest
 import small_worlds
 import torch
+from petl_core.runs.experiment import draw_images
+from petl_core.runs.folder import Run
+from petl_core.training.epoch import epoch_batches
 
 from petl_core import adapters, backbone
 from petl_core.config import RunConfig
@@ -12,10 +15,7 @@ from petl_core.data import default_data
 from petl_core.evaluation.activation_memory import activation_mib
 from petl_core.losses import infonce
 from petl_core.measuring import MIB, activation_bytes
-from petl_core.runs.experiment import draw_images
-from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, encoding
-from petl_core.training.epoch import epoch_batches
 
 WIDTH = 64  # of the embeddings
 KNOWN = {"dataset": "scenes-mini", "backbone": "mini", "batch_size": 8, "method": "adapter"}

@@ -1,10 +1,10 @@
 """Captions say what results are based on, and what is missing."""
 
 from fake_runs import fake_comparison, fake_run
+from petl_core.runs.folder import Failure
 
 from petl_core.config import RunConfig
 from petl_core.evaluation import captions
-from petl_core.runs.folder import Failure
 
 FAILED = [
     Failure("0123", RunConfig(method="lora", seed=7), "FloatingPointError: the loss\nis not finite", "LoRA"),

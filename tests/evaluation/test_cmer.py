@@ -1,13 +1,13 @@
 """Runs of CMER are known by the parts that they switch on."""
 
 import pytest
+from petl_core.runs.folder import Run
 
 from petl_core.adapters.focus import ATTENTIONS
 from petl_core.config import RunConfig
 from petl_core.evaluation.cmer import CONTROLS, PART_NAMES, added_parts
 from petl_core.evaluation.grouping import differing_fields
 from petl_core.runs import study
-from petl_core.runs.folder import Run
 
 SECTIONS = {name: asked for name, asked in study.load_sections().items() if "06_cmer" in asked["notebooks"]}
 

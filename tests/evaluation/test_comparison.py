@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from fake_runs import fake_comparison, fake_run
+from petl_core.runs.folder import Failure
 
 from petl_core.config import RunConfig
 from petl_core.evaluation import comparison
 from petl_core.evaluation.grouping import first_runs, group_runs
 from petl_core.evaluation.names import full_names, method_and_loss, short_names
-from petl_core.runs.folder import Failure
 
 
 @pytest.fixture

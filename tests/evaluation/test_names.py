@@ -2,11 +2,11 @@
 
 import pytest
 from fake_runs import fake_comparison, fake_run
+from petl_core.runs.folder import Failure
 
 from petl_core.config import RunConfig
 from petl_core.data import default_data
 from petl_core.evaluation import names
-from petl_core.runs.folder import Failure
 from petl_core.training import default_backbones
 
 

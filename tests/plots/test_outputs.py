@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from petl_core.runs.folder import Run
 from PIL import Image
 
 from petl_core.config import RunConfig
@@ -14,7 +15,6 @@ from petl_core.errors import ConfigError
 from petl_core.plots import report
 from petl_core.plots.outputs import Outputs, read_manifest
 from petl_core.plots.style import ONE_COLUMN, use_style
-from petl_core.runs.folder import Run
 
 mpl.use("agg")
 RUN = Run(None, RunConfig(seed=7), {})

@@ -6,13 +6,13 @@ import dying_runs
 import numpy as np
 import pytest
 import torch
+from petl_core.runs.folder import Failure, Run
 from safetensors.torch import load_file
 
 from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
 from petl_core.files import ROOT
 from petl_core.runs import batch, experiment
-from petl_core.runs.folder import Failure, Run
 
 SHORT = RunConfig(epochs=1, train_images=32, w_image=0.0, w_text=0.0)
 

@@ -6,6 +6,8 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from petl_core.runs.collecting import collect
+from petl_core.runs.folder import open_run
 from safetensors.torch import load_file
 from small_worlds import elsewhere, results, small_world
 
@@ -15,8 +17,6 @@ from petl_core.errors import ConfigError
 from petl_core.evaluation.embedding import embed_test_split
 from petl_core.evaluation.gallery_search import search
 from petl_core.runs import experiment
-from petl_core.runs.collecting import collect
-from petl_core.runs.folder import open_run
 from petl_core.training import epoch
 
 

@@ -1,7 +1,8 @@
 """How a run is named to a command or a function."""
 
-from petl_core.files import resolve
 from petl_core.runs.folder import find_run
+
+from petl_core.files import resolve
 
 
 def test_a_run_is_an_existing_path_or_one_from_the_root_or_a_name(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+from petl_core.runs.scene_tests import ClassifiedSplit, Rankings
 from small_worlds import SIZES, elsewhere, killed_in_epoch, small_world
 
 from petl_core import retrieval
@@ -14,7 +15,6 @@ from petl_core.data.scene_labels import UNKNOWN
 from petl_core.errors import ConfigError
 from petl_core.evaluation.names import ASSUMED_KNOWN, QUERY_MODES
 from petl_core.runs import experiment, scene_tests
-from petl_core.runs.scene_tests import ClassifiedSplit, Rankings
 
 CLASSES = ["farm", "pond", "river", "road"]
 GALLERY_MODES = {"gallery_hard", "gallery_soft", "gallery_known", "gallery_oracle"}

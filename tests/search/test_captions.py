@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from imagery import write_image
+from petl_core.search.captions import Captions
 from PIL import Image
 from small_clips import moved, tiny_backbone
 
 from petl_core import retrieval
 from petl_core.adapters import attach
 from petl_core.search import models
-from petl_core.search.captions import Captions
 from petl_core.training import encoding
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from petl_core.search.exact import nearest
 
 from petl_core.search import exact
-from petl_core.search.exact import nearest
 
 SMALL = st.integers(-2, 2)  # products of small integers are exact, and often equal
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from imagery import count_encoded, write_folder, write_image, write_small_geotiff
+from petl_core.search.store import Store
 from small_clips import moved, tiny_backbone
 
 from petl_core.adapters import attach
@@ -18,7 +19,6 @@ from petl_core.search import index as indexing
 from petl_core.search import models
 from petl_core.search.index import index
 from petl_core.search.options import IndexOptions
-from petl_core.search.store import Store
 
 DIES = """
 import os, sys

@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 import pytest
+from petl_core.search.tiles import Window
 from PIL import Image
 
 from petl_core.data import DataError
 from petl_core.search import rasters, reading
 from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window
 
 rasterio = pytest.importorskip("rasterio", reason="rasterio is not installed: no GeoTIFF to test on")
 from affine import Affine  # noqa: E402 (comes with rasterio)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from petl_core.search.tiles import Window, windows
 
 from petl_core.errors import ConfigError
 from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window, windows
 
 LENGTHS, TILES, OVERLAPS = st.integers(1, 200), st.integers(16, 80), st.floats(0, 0.9)
 

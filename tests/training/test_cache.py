@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from petl_core.training.cache import Rows, load_or_make
 
 from petl_core.training import cache
-from petl_core.training.cache import Rows, load_or_make
 
 INPUTS = {"tapped": "squares"}
 EXPECTED = np.arange(300.0, dtype=np.float16)[:, None] * np.ones(2, dtype=np.float16)

@@ -1,11 +1,11 @@
 """Embeddings of a split: in the order of its images and captions, whatever shares a batch with them."""
 
 import torch
+from petl_core.training.encoding import Inputs, PreparedSplit
 from small_clips import moved, tiny_backbone
 
 from petl_core import adapters
 from petl_core.training import encoding
-from petl_core.training.encoding import Inputs, PreparedSplit
 
 CAPTIONS = ["a river between two green fields and a road", "a pond", "a beach near the sea", "a pond", "two planes"]
 

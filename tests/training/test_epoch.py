@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from petl_core.training.encoding import Inputs, PreparedSplit
 
 from petl_core.config import RunConfig
 from petl_core.training import epoch
-from petl_core.training.encoding import Inputs, PreparedSplit
 
 
 def test_epochs_visit_every_image_or_every_caption_once():

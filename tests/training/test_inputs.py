@@ -7,6 +7,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from petl_core.training.state import TrainState
 from small_clips import backbone_of, gelu_and_quick_gelu, tiny_backbone, tiny_clip
 from small_worlds import small_world
 
@@ -16,7 +17,6 @@ from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
 from petl_core.runs import experiment
 from petl_core.training import encoding, epoch, inputs
-from petl_core.training.state import TrainState
 
 SIDE_METHODS = ("linear_probe", "clip_adapter", "lst", "focus")
 

@@ -5,11 +5,11 @@ import os
 import drawn_scenes
 import pytest
 import torch
+from petl_core.training.pretraining import PretrainConfig, is_done, pretrain
 
 from petl_core import data
 from petl_core.errors import ConfigError
 from petl_core.training import pretraining
-from petl_core.training.pretraining import PretrainConfig, is_done, pretrain
 
 SHAPE = {"image_size": 32, "width": 64, "visual_layers": 1, "text_layers": 1, "epochs": 1}
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from petl_core.training.encoding import embed_images, embed_texts
 from small_steps import PAIRS, batch_loss, prepared_pairs, started
 
 from petl_core.config import RunConfig
 from petl_core.training import epoch
-from petl_core.training.encoding import embed_images, embed_texts
 
 EMA = {"queue_size": PAIRS, "queue_keys": "ema", "queue_momentum": 0.5}
 

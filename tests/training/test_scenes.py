@@ -7,14 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from petl_core.training.encoding import Inputs, PreparedSplit, embed_captions
+from petl_core.training.scenes import SceneTerm, balanced_rows
 from torch.nn.functional import normalize
 
 from petl_core.adapters import attach
 from petl_core.config import RunConfig
 from petl_core.data.scene_labels import class_prompts
 from petl_core.training import epoch
-from petl_core.training.encoding import Inputs, PreparedSplit, embed_captions
-from petl_core.training.scenes import SceneTerm, balanced_rows
 
 
 def split_of(labels, captions_each) -> PreparedSplit:
