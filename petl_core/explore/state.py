@@ -94,7 +94,7 @@ def choice_table(choices: Sequence[Choice]) -> pd.DataFrame:
     for row, own in zip(rows, fields, strict=True):
         alike = [other for other, of in zip(fields, rows, strict=True) if of == row]
         differing = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        settings.append(", ".join(f"{key.replace('_', ' ')} {_short(own[key])}" for key in differing))
+        settings.append(", ".join(f"{key.replace('_', ' ')} {own[key]}" for key in differing))
     table = pd.DataFrame(rows, columns=["Method", "Data set", "Backbone"])
     table["Settings"] = settings
     scores = [choice.run.metrics["scores"]["strict"]["mr"] if choice.run else None for choice in choices]
@@ -112,10 +112,6 @@ def choice_labels(choices: Sequence[Choice]) -> list[str]:
 def _fields(config: RunConfig) -> dict[str, Any]:
     fields = dict(config)
     return {**fields, **fields.pop("method_options")}
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # Questions and answers.

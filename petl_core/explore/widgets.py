@@ -13,7 +13,6 @@ import matplotlib as mpl
 import numpy as np
 import plotly.graph_objects as go
 import traitlets
-from itables.widget import ITable
 from PIL import Image
 
 from petl_core.data.images import SUFFIXES
@@ -33,15 +32,6 @@ from petl_core.explore.state import (
 
 SMALL, LARGE = 176, 384  # pixels, of the longer side of an image
 MARKS = {"own": " ✓", "same scene": " ≈", "other": ""}
-TABLE = {  # of the models to choose from
-    "select": "single",
-    "paging": False,
-    "scrollY": "136px",
-    "maxBytes": 0,
-    "showIndex": False,
-    "style": "width:100%",
-    "layout": {"topStart": None, "topEnd": "search", "bottomStart": None, "bottomEnd": None},
-}
 PALETTE = ("#0173b2", "#de8f05", "#029e73", "#cc78bc", "#ca9161", "#56b4e9", "#949494", "#d55e00", "#fbafe4", "#ece133")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross")  # with the palette: 50 scenes
 ALL, NOTHING = "all scenes", "no other model"
@@ -168,14 +158,14 @@ class Pages(widgets.VBox):
 
 
 class Chooser(widgets.VBox):
-    """Choose a model in the table, or name one of open_clip; opens the first choice of a session if none is open."""
+    """Choose a model in the table, or name one of open_clip; opens the choice at place ``first`` of the session."""
 
     def __init__(self, session: Session, first: int = 0):
         import open_clip  # takes seconds
 
         self.session = session
-        self.table = ITable(choice_table(session.choices), **TABLE)
-        self.table.observe(lambda change: self._open(change["new"]), "selected_rows")
+        self.head, self.rows = widgets.HTML(), widgets.Select(rows=7, layout={"width": "100%"})
+        self.filter = widgets.Text(placeholder="filter: a method, a data set, …", layout={"width": "260px"})
         self.name = widgets.Combobox(
             placeholder="or any open_clip model: its name, then its weights; or a folder",
             options=[" ".join(pair) for pair in open_clip.list_pretrained()],
@@ -183,16 +173,39 @@ class Chooser(widgets.VBox):
             layout={"flex": "1 1 auto"},
         )
         self.add = widgets.Button(description="Add to the table", icon="plus", tooltip="load it, zero-shot")
-        self.add.on_click(lambda _: self._add())
         self.status = text_line()
-        line = widgets.HBox([self.name, self.add])
-        super().__init__([self.table, line, session.bars, message_line(session), self.status])
-        self.table.selected_rows = [first]
+        line = widgets.HBox([self.filter, self.name, self.add])
+        super().__init__([line, self.head, self.rows, session.bars, message_line(session), self.status])
+        self.add_class("petl-models")
+        self.rows.observe(lambda change: self._open(change["new"]), "value")
+        self.filter.observe(lambda _: self._list(self.rows.value), "value")
+        self.add.on_click(lambda _: self._add())
+        self._list(None)
+        self.rows.value = first
 
-    def _open(self, rows: list[int]) -> None:
-        for row in rows:
-            self.status.value = f"Opening {escape(self.session.choices[row].title)} …"
-            self.session.open(self.session.choices[row])
+    def _list(self, chosen: int | None) -> None:
+        """Show the rows that the filter lets through; a chosen one stays chosen."""
+        table = choice_table(self.session.choices)
+        widths = [max(map(len, [name, *table[name]])) for name in table]
+        head, *lines = (
+            "\N{NO-BREAK SPACE}\N{NO-BREAK SPACE}".join(
+                cell.ljust(width).replace(" ", "\N{NO-BREAK SPACE}") for cell, width in zip(row, widths, strict=True)
+            )
+            for row in [list(table), *table.itertuples(index=False)]
+        )
+        words = self.filter.value.lower().split()
+        shown = [(line, i) for i, line in enumerate(lines) if all(word in line.lower() for word in words)]
+        self._listing = True  # a list widget chooses its first row itself
+        self.head.value = f"<pre>{head}</pre>"
+        self.rows.options = shown
+        self.rows.value = chosen if any(chosen == place for _, place in shown) else None
+        self._listing = False
+
+    def _open(self, place: int | None) -> None:
+        if self._listing or place is None:
+            return
+        self.status.value = f"Opening {escape(self.session.choices[place].title)} …"
+        self.session.open(self.session.choices[place])
         opened, self.status.value = self.session.opened, ""
         if opened:
             config, gallery = opened.choice.config, opened.gallery
@@ -212,8 +225,9 @@ class Chooser(widgets.VBox):
             if choice.config.hash not in hashes:
                 hashes.append(choice.config.hash)
                 self.session.choices = [*self.session.choices, choice]
-                self.table.update(choice_table(self.session.choices), **TABLE)
-            self.table.selected_rows = [hashes.index(choice.config.hash)]
+            self.filter.value = ""
+            self._list(self.rows.value)
+            self.rows.value = hashes.index(choice.config.hash)
 
 
 class Search(widgets.VBox):
@@ -232,7 +246,7 @@ class Search(widgets.VBox):
             accept=",".join(SUFFIXES),
             description="Image: JPEG, PNG, TIFF",
             tooltip="ask with an image; also " + ", ".join(SUFFIXES),
-            layout={"width": "190px"},
+            layout={"width": "max-content"},
         )
         self.scene = widgets.Dropdown(options=[ALL], description="Show", layout={"width": "230px"})
         self.heading, self.image, self.captions = text_line(), widgets.HTML(), text_line()

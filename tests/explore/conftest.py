@@ -1,15 +1,24 @@
-"""What the tests of this folder share: finished runs, and a session that has opened one of them."""
+"""What the tests of this folder share: four finished runs, and a session that has opened one of them."""
 
 import pytest
-from explored_runs import write_runs
-from petl_core.explore.choices import find_choices
-from petl_core.explore.opened import ExploreSettings
-from petl_core.explore.session import Session
+from explored_runs import of, write_runs
+
+from petl_core.explore.state import Session, find_choices
+from petl_core.runs import archive
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory) -> dict[str, str]:
+def places(tmp_path_factory) -> dict[str, str]:
     return write_runs(tmp_path_factory.mktemp("explored"))
+
+
+@pytest.fixture(autouse=True)
+def no_archive(monkeypatch, tmp_path):
+    """An empty archive, in place of the committed one."""
+    monkeypatch.setattr(archive, "ARCHIVE", tmp_path / "archive")
+    archive.archived.cache_clear()
+    yield
+    archive.archived.cache_clear()
 
 
 @pytest.fixture(scope="session")
@@ -19,20 +28,10 @@ def cache() -> dict:
 
 
 @pytest.fixture
-def session(runs, cache) -> Session:
-    """One that has opened nothing yet."""
-    return Session(ExploreSettings(**runs, progress=False), find_choices(runs["runs_root"]), cache)
-
-
-@pytest.fixture
-def choice_named(session):
-    """A choice by the method of its run."""
-    return lambda method: next(one for one in session.choices if one.run and one.run.config.method == method)
-
-
-@pytest.fixture
-def opened(session, choice_named) -> Session:
-    """The session with the linear probe open."""
-    session.open(choice_named("linear_probe"))
+def session(places, cache) -> Session:
+    """One with the linear probe open."""
+    session = Session(find_choices(places["runs_root"]), **places, progress=False)
+    session.cache = cache
+    session.open(session.choices[of(session, "linear_probe")])
     assert not session.message
     return session
