@@ -6,7 +6,8 @@ import numpy as np
 
 from petl_core import retrieval
 from petl_core.config import RunConfig
-from petl_core.runs.folder import Run
+from petl_core.files import write_json
+from petl_core.runs.archive import Run
 
 IMAGES = 150  # of the test split, with two captions each
 METHODS = {  # titles, and options at their defaults, as metrics.json tells them
@@ -18,22 +19,20 @@ METHODS = {  # titles, and options at their defaults, as metrics.json tells them
 
 
 def fake_run(folder: Path, rate: float, **fields) -> Run:
-    """A finished run whose test hits have about this rate."""
+    """A finished run under ``folder`` whose test hits have about this rate."""
     config = RunConfig(**fields)
     title, options = METHODS[config.method]
-    place = folder / config.hash
-    place.mkdir()
     rng = np.random.default_rng(config.seed)
     hits = (rng.random((IMAGES, 6)) < rate).astype(float)
     hits[:, 3:] *= 2
     hits = np.column_stack([hits, np.full(IMAGES, 2.0)])
-    np.save(place / "test_hits.npy", hits)
     scores = retrieval.metrics(hits)
     epochs = [
         {"epoch": epoch + 1, "seconds": 2.0, "validation_mr": 10.0 + epoch, "loss": {"total": 1.0}}
         for epoch in range(config.epochs)
     ]
     metrics = {
+        "config": dict(config),
         "method": {"title": title, "options": {**options, **config.method_options}},
         "scores": {"strict": scores},
         "intervals": {"strict": {metric: [score - 1, score + 1] for metric, score in scores.items()}},
@@ -43,11 +42,24 @@ def fake_run(folder: Path, rate: float, **fields) -> Run:
         "images": {"train": 80, "validation": 20, "test": IMAGES},
         "captions": {"train": 160, "validation": 40, "test": 2 * IMAGES},
         "inputs": {"data": config.dataset, "images": config.dataset, "backbone": config.backbone},
-        "chosen_epoch": 1 if config.epochs else 0,
+        "validation_mr": 9.0 + config.epochs,
+        "chosen_epoch": config.epochs,
         "history": [{"epoch": 0}, *epochs],
         "selection_audit": [10.0 + epoch for epoch in range(config.epochs + 1)] if config.epochs else [],
+        "seconds": {"prepare": 1.0, "train": 2.0 * config.epochs, "validate": 1.0, "test": 1.0},
+        "peak_memory_mib": 500.0,
+        "environment": {"device": "a processor"},
     }
-    return Run(place, config, metrics)
+    return written(folder, Run(config, metrics, hits, {}, None))
+
+
+def written(folder: Path, run: Run) -> Run:
+    """The run, after its folder was written, or written anew."""
+    place = folder / run.hash
+    place.mkdir(exist_ok=True)
+    np.savez_compressed(place / "hits.npz", strict=run.hits, **run.scene_hits)
+    write_json(place / "metrics.json", run.metrics)
+    return run
 
 
 def fake_comparison(folder: Path) -> list[Run]:
@@ -60,13 +72,13 @@ def fake_comparison(folder: Path) -> list[Run]:
 
 
 def fake_queues(folder: Path) -> list[Run]:
-    """Zero-shot, no queue, and a queue with two warm-ups of which the longer is better."""
+    """Zero-shot, no queue, and a queue of two kinds of keys, of which slow ones are better."""
     return [
         fake_run(folder, 0.2, method="zero_shot", epochs=0),
         *(fake_run(folder, 0.5, seed=seed) for seed in (3, 2)),
         *(
-            fake_run(folder, rate, queue_size=64, queue_warmup=steps, seed=seed)
-            for steps, rate in ((0, 0.5), (8, 0.7))
+            fake_run(folder, rate, queue_size=64, queue_keys=keys, seed=seed)
+            for keys, rate in (("own", 0.5), ("ema", 0.7))
             for seed in (2, 3)
         ),
     ]
@@ -82,14 +94,18 @@ def add_drift(run: Run) -> None:
         ]
 
 
-def add_labelled_tests(run: Run, *modes: str) -> None:
+def add_scene_tests(run: Run, *modes: str) -> None:
     """What a run leaves of tests with scene classes, in which everything was found."""
     run.metrics["scene_test"] = {
         "classes": ["pond", "river"],
         "predictor": {"text": "logistic regression", "image": "class prompts"},
+        "validation_accuracy": {
+            "text": {"class prompts": 90.0, "logistic regression": 95.0},
+            "image": {"class prompts": 80.0},
+        },
         "accuracy": {"text": 97.5, "image": None},
-        "prior_weights": {"gallery_soft": {"i2t": 0.0, "t2i": 0.1}},
+        "weights": {"i2t": 0.0, "t2i": 0.1},
     }
     for mode in modes:
-        np.save(run.folder / f"test_hits_{mode}.npy", np.tile([1.0] * 3 + [2.0] * 4, (IMAGES, 1)))
-        run.metrics["scene_scores"][mode] = {"strict": {"mr": 100.0}}
+        run.scene_hits[mode] = np.tile([1.0] * 3 + [2.0] * 4, (IMAGES, 1))
+        run.metrics["scene_scores"][mode] = {"strict": retrieval.metrics(run.scene_hits[mode])}

@@ -117,7 +117,9 @@ def test_embeddings_are_in_the_order_of_the_split(dataset, frozen, tmp_path, mon
         np.testing.assert_allclose(row, embed_captions(model, [caption])[0], atol=1e-5)
     for row, path in zip(images, split.images, strict=True):
         pixels = frozen.normalise(frozen.pixels([path], False))
-        torch.testing.assert_close(torch.from_numpy(row), model.encode_image(pixels, normalize=True)[0], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            torch.from_numpy(row), model.encode_image(pixels, normalize=True)[0], atol=1e-5, rtol=0
+        )
 
 
 @pytest.mark.parametrize("method", SIDE_METHODS)
@@ -313,7 +315,9 @@ def test_the_size_is_announced_and_a_disk_too_small_is_refused(tmp_path, monkeyp
     caplog.set_level(logging.INFO, logger="petl_core")
     wide = lambda: (np.arange(3 * 2**19), iter([np.zeros((128, 1024), dtype=np.float16)]))  # noqa: E731
     monkeypatch.setattr(inputs.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30))
-    with pytest.raises(OSError, match=rf"cannot write cache {tmp_path}.*: 3\.000 GiB are needed, but 1\.000 GiB are free"):
+    with pytest.raises(
+        OSError, match=rf"cannot write cache {tmp_path}.*: 3\.000 GiB are needed, but 1\.000 GiB are free"
+    ):
         load_or_make(tmp_path, SOURCE, wide)
     assert not list(tmp_path.glob("[!.]*"))
     monkeypatch.undo()

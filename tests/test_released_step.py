@@ -67,7 +67,10 @@ def test_fifty_steps_are_the_released_ones(tmp_path):
     pairs = {}
     for name, theirs in adapter.named_parameters():
         side = "visual" if name.startswith("visual") else "text"
-        part, kind = ("up_shared" if name.startswith("share") else f"{'down' if 'down' in name else 'up'}.{side}"), name.rsplit(".")[-1]
+        part, kind = (
+            ("up_shared" if name.startswith("share") else f"{'down' if 'down' in name else 'up'}.{side}"),
+            name.rsplit(".")[-1],
+        )
         (pairs[name],) = [weight for key, weight in ours.items() if key.endswith(f"{part}.{kind}")]
         with torch.no_grad():
             pairs[name] += 0.05 * torch.randn(theirs.shape, generator=torch.Generator().manual_seed(len(pairs)))
@@ -86,7 +89,9 @@ def test_fifty_steps_are_the_released_ones(tmp_path):
             images = read_images(model, prepared.inputs, prepared.image_rows[prepared.image_of[rows]])
             tokens, _ = read_texts(model, prepared.inputs, prepared.caption_rows[rows])
             padded = torch.nn.functional.pad(tokens, (0, 77 - tokens.shape[1]))
-            loss = released_loss(normalize(clip.encode_image(images), dim=-1), normalize(clip.encode_text(padded), dim=-1))
+            loss = released_loss(
+                normalize(clip.encode_image(images), dim=-1), normalize(clip.encode_text(padded), dim=-1)
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -128,13 +128,17 @@ def test_false_negatives_are_masked_only_when_asked(prepared):
 def test_captions_are_read_with_their_scene_label_at_the_probability(prepared, monkeypatch):
     read = []
     original = training.read_texts
-    monkeypatch.setattr(training, "read_texts", lambda model, split, rows: read.append(rows) or original(model, split, rows))
+    monkeypatch.setattr(
+        training, "read_texts", lambda model, split, rows: read.append(rows) or original(model, split, rows)
+    )
     for probability in (0.0, 0.5, 1.0):
         batch_loss(started(method="linear_probe", scene_probability=probability), prepared)
     rows = torch.arange(0, 5 * PAIRS, 5)
     labelled = [(found == prepared.labelled_rows[rows]).sum().item() for found in read]
     assert labelled[0] == 0 < labelled[1] < labelled[2] == PAIRS
-    assert torch.equal(torch.where(read[1] == prepared.labelled_rows[rows], prepared.caption_rows[rows], read[1]), read[0])
+    assert torch.equal(
+        torch.where(read[1] == prepared.labelled_rows[rows], prepared.caption_rows[rows], read[1]), read[0]
+    )
 
 
 def test_the_scene_term_is_the_cross_entropy_of_both_modalities_over_the_training_scenes(prepared):

@@ -114,7 +114,9 @@ def test_a_run_of_another_version_is_refused_and_not_listed(tmp_path, content, m
     assert find_runs(tmp_path / "runs") == []
 
 
-def test_what_is_archived_is_opened_without_training_and_what_is_missing_is_trained(world, trained, tmp_path, monkeypatch):
+def test_what_is_archived_is_opened_without_training_and_what_is_missing_is_trained(
+    world, trained, tmp_path, monkeypatch
+):
     add_to_archive("mine", trained)
     there = elsewhere(world, tmp_path / "runs")
     with monkeypatch.context() as patch:
@@ -133,10 +135,14 @@ def test_the_others_are_named_with_their_reasons(world, trained, tmp_path):
     killed, diverging = (trained[1].config.replace(seed=seed, learning_rate=1e30, batch_size=4) for seed in (8, 9))
     with killed_in_epoch(1):
         run(killed, **there)
-    runs, failed = open_runs([killed.hash, trained[1].config, diverging.replace(method="full"), "0123456789abcdef"], **there)
+    runs, failed = open_runs(
+        [killed.hash, trained[1].config, diverging.replace(method="full"), "0123456789abcdef"], **there
+    )
     assert [one.config for one in runs] == [trained[1].config]
     assert [failure.config for failure in failed] == [killed, diverging.replace(method="full"), None]
-    assert failed[0] == Failure(killed.hash, killed, "stopped before its end: killed, out of memory, or out of disk space")
+    assert failed[0] == Failure(
+        killed.hash, killed, "stopped before its end: killed, out of memory, or out of disk space"
+    )
     assert "FloatingPointError: loss is" in failed[1].reason
     assert "holds no metrics.json" in failed[2].reason
     assert failure_of(tmp_path / "0123456789abcdef").reason == "not run yet"
@@ -166,5 +172,7 @@ def test_the_command_adds_a_sections_finished_runs_and_lists_them(world, trained
     assert "results/mine.parquet: 3 of 4 runs" in capsys.readouterr().err
     assert main(["results"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:3] for line in lines] == [["mine", one.hash, one.config.method] for one in (trained[0], trained[2], trained[1])]
+    assert [line.split()[:3] for line in lines] == [
+        ["mine", one.hash, one.config.method] for one in (trained[0], trained[2], trained[1])
+    ]
     assert json.loads(archive.archived(place)[trained[0].hash]["metrics"])["config"]["method"] == "zero_shot"

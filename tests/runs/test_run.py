@@ -81,14 +81,18 @@ def test_a_run_leaves_a_complete_account(world, config, finished):
     found = retrieval.metrics(finished.hits)
     assert {name: metrics["scores"]["strict"][name] for name in found} == pytest.approx(found)
     for rule in ("strict", "equivalent"):
-        assert all(low <= metrics["scores"][rule][name] <= high for name, (low, high) in metrics["intervals"][rule].items())
+        assert all(
+            low <= metrics["scores"][rule][name] <= high for name, (low, high) in metrics["intervals"][rule].items()
+        )
     assert finished.scene_hits.keys() == metrics["scene_scores"].keys() == set(scene_tests.MODES)
     for mode, hits in finished.scene_hits.items():
         assert retrieval.metrics(hits)["mr"] == pytest.approx(metrics["scene_scores"][mode]["strict"]["mr"])
     assert metrics["scene_test"].keys() == {"classes", "predictor", "validation_accuracy", "accuracy", "weights"}
 
 
-def test_metrics_are_written_last_and_a_run_killed_before_them_is_not_finished(world, config, finished, tmp_path, monkeypatch):
+def test_metrics_are_written_last_and_a_run_killed_before_them_is_not_finished(
+    world, config, finished, tmp_path, monkeypatch
+):
     place = elsewhere(world, tmp_path)
 
     def killed(path, content):
@@ -156,7 +160,14 @@ QUEUE = {"queue_size": 16, "queue_keys": "ema", "scene_weight": 0.5, "scene_bala
 
 @pytest.mark.parametrize(
     ("fields", "epoch"),
-    [({}, 1), ({}, 2), ({}, 3), (QUEUE, 3), ({"select": "validation"}, 2), ({"audit": True, "learn_temperature": True}, 3)],
+    [
+        ({}, 1),
+        ({}, 2),
+        ({}, 3),
+        (QUEUE, 3),
+        ({"select": "validation"}, 2),
+        ({"audit": True, "learn_temperature": True}, 3),
+    ],
 )
 def test_a_killed_run_resumes_to_the_same_result(world, config, tmp_path, monkeypatch, fields, epoch):
     config = config.replace(**fields)
@@ -302,8 +313,11 @@ def test_a_run_on_blank_captions_trains(config, copy):
 
 
 def test_training_takes_two_images_with_captions(world, config, tmp_path, monkeypatch):
-    one = lambda config, dataset: {**splits_of(config, dataset), "train": splits_of(config, dataset)["train"].subset([0])}  # noqa: E731
-    monkeypatch.setattr(run_module, "splits_of", one)
+    def one_image(config, dataset):
+        splits = splits_of(config, dataset)
+        return splits | {"train": splits["train"].subset([0])}
+
+    monkeypatch.setattr(run_module, "splits_of", one_image)
     with pytest.raises(ConfigError, match="1 images with captions are left for training"):
         run(config, **elsewhere(world, tmp_path))
 
@@ -335,13 +349,17 @@ def test_data_without_scenes_have_no_such_tests_and_train_with_none(world, confi
         ({"dataset": "nowhere"}, "auto", "nowhere"),
     ],
 )
-def test_bad_configurations_stop_before_anything_is_loaded(world, config, tmp_path, monkeypatch, changes, device, message):
+def test_bad_configurations_stop_before_anything_is_loaded(
+    world, config, tmp_path, monkeypatch, changes, device, message
+):
     monkeypatch.setattr(run_module.backbone, "load", lambda *_, **__: pytest.fail("loaded a backbone"))
     with pytest.raises((ConfigError, DataError), match=message):
         run(config.replace(**changes), device=device, **elsewhere(world, tmp_path))
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_is_forgotten_when_it_is_tried_again(world, config, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_stops_the_run_and_is_forgotten_when_it_is_tried_again(
+    world, config, tmp_path, monkeypatch
+):
     place = elsewhere(world, tmp_path)
     nan = {"total": torch.tensor(float("nan"), requires_grad=True)}
     with monkeypatch.context() as patch:

@@ -186,7 +186,10 @@ CONTAINS_ITSELF["notebooks"]["04_benchmark"]["runs"].append(CONTAINS_ITSELF)
         (one("04_benchmark", {"runs": None}), "mine.notebooks.04_benchmark.runs = None must be a list of runs"),
         (one("04_benchmark", {"runs": []}), "mine.notebooks.04_benchmark.runs = .* must be a list of runs, at least"),
         (one("04_benchmark", {"runs": ["mrs"]}), r"mine.notebooks.04_benchmark.runs\[0\] = 'mrs' must be a run"),
-        (one("04_benchmark", {"runs": [{}, {"lr": 1.0}]}), r"mine.notebooks.04_benchmark.runs\[1\]: lr = 1.0: .*known f"),
+        (
+            one("04_benchmark", {"runs": [{}, {"lr": 1.0}]}),
+            r"mine.notebooks.04_benchmark.runs\[1\]: lr = 1.0: .*known f",
+        ),
         (one("04_benchmark", {"runs": [{}]}, epochs="three"), r"runs\[0\]: epochs = 'three': .*integer"),
         (one("04_benchmark", {"runs": [{"epochs": -1}]}), r"runs\[0\]: epochs = -1: .*greater than or equal to 0"),
         (one("04_benchmark", {"runs": [{"seed": [2, None]}]}), r"runs\[0\]: seed = None: .*integer"),

@@ -16,10 +16,15 @@ def path(tmp_path):
     """Choices of two methods; MRS-Adapter has some with and without HMMC, and a width of its own."""
     wide = {"bottleneck": 256}
     choices = [
-        Choice(RunConfig(contrast="triplet", w_image=1.0, w_text=1.0), {"learning_rate": 1e-2, "learn_temperature": True}),
+        Choice(
+            RunConfig(contrast="triplet", w_image=1.0, w_text=1.0), {"learning_rate": 1e-2, "learn_temperature": True}
+        ),
         Choice(RunConfig(), {"learning_rate": 3e-3}),
         Choice(RunConfig(method_options=wide), {"learning_rate": 1e-3}),
-        Choice(RunConfig(method="lora", method_options={"alpha": 4.0}), {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}}),
+        Choice(
+            RunConfig(method="lora", method_options={"alpha": 4.0}),
+            {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}},
+        ),
     ]
     return str(tuned.write(choices, tmp_path / "tuned.json"))
 
@@ -40,8 +45,14 @@ def path(tmp_path):
         # A run's own fields and options take precedence.
         ({"contrast": "triplet", "learn_temperature": False}, {"learning_rate": 1e-2}),
         ({"method": "lora"}, {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}}),
-        ({"method": "lora", "method_options": {"rank": 2}}, {"learning_rate": 1e-1, "method_options": {"alpha": 4.0, "rank": 2}}),
-        ({"method": "lora", "method_options": {"alpha": 1.0}}, {"learning_rate": 1e-1, "method_options": {"alpha": 1.0}}),
+        (
+            {"method": "lora", "method_options": {"rank": 2}},
+            {"learning_rate": 1e-1, "method_options": {"alpha": 4.0, "rank": 2}},
+        ),
+        (
+            {"method": "lora", "method_options": {"alpha": 1.0}},
+            {"learning_rate": 1e-1, "method_options": {"alpha": 1.0}},
+        ),
     ],
 )  # fmt: skip
 def test_a_run_that_names_no_rate_takes_the_settings_of_its_method_and_loss(path, fields, added):
@@ -53,7 +64,10 @@ def test_a_run_that_names_no_rate_takes_the_settings_of_its_method_and_loss(path
     [
         ({"dataset": "rsicd"}, "was made on dataset scenes-tiny, not rsicd; tune on this one"),
         ({"backbone": "data/other"}, "was made on backbone data/small-clip, not data/other"),
-        ({"method": "vpt"}, r"has no settings of vpt \(infonce\); add it to the section that tunes, or name a learning"),
+        (
+            {"method": "vpt"},
+            r"has no settings of vpt \(infonce\); add it to the section that tunes, or name a learning",
+        ),
         ({"method": "lora", "contrast": "triplet"}, r"has no settings of lora \(triplet\)"),
     ],
 )
@@ -68,7 +82,7 @@ def test_a_broken_file_is_named(path, content):
         file.write(content)
     with pytest.raises(ConfigError, match=f"^tuned: {path} cannot be read .*run the section that tunes again"):
         tuned.fill({}, path)
-    with pytest.raises(ConfigError, match="^tuned: there is no nowhere.json; run the section that tunes first"):
+    with pytest.raises(ConfigError, match=r"^tuned: there is no nowhere\.json; run the section that tunes first"):
         tuned.fill({}, "nowhere.json")
 
 
