@@ -92,7 +92,7 @@ def test_a_hugging_face_tower_is_built_from_a_folder(pooler, tmp_path, tokens):
         },
     )
     model = attach(backbone_of(clip), "focus").eval()
-    assert model.method.text.taps.layers == (0, 1, 2)
+    assert model.method.taps["text"].layers == (0, 1, 2)
     expected = torch.cat([clip.encode_image(torch.ones(1, 3, 32, 32)), clip.encode_text(tokens)])
     assert torch.equal(embed(model, torch.ones(1, 3, 32, 32), tokens), expected)
 

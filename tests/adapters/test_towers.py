@@ -1,4 +1,4 @@
-"""Side methods: which they are, and the taps they read."""
+"""Towers from inside: their blocks, and the taps that a side network reads."""
 
 import pytest
 import torch
@@ -6,15 +6,8 @@ from open_clip import CustomTextCLIP
 from small_clips import hugging_face_backbone
 from torch import nn
 
-from petl_core.adapters import METHODS, SideMethod
-from petl_core.adapters.taps import TowerTaps, tapped
-from petl_core.adapters.towers import blocks_of, residual_blocks, width_of
+from petl_core.adapters.towers import TowerTaps, blocks_of, dropped_tokens, residual_blocks, width_of
 from petl_core.errors import ConfigError
-
-
-def test_side_methods_are_known_by_their_class():
-    side_methods = {name for name, method in METHODS.items() if issubclass(method, SideMethod)}
-    assert side_methods == {"zero_shot", "linear_probe", "clip_adapter", "lst", "focus"}
 
 
 @pytest.mark.parametrize(("embedding", "block_input"), [(32, False), (512, False), (193, True)])
@@ -35,24 +28,13 @@ def test_taps_are_packed_and_unpacked(clip, images, embedding, block_input):
     assert torch.equal(blocks[2](blocks[1](states[-2])), states[-1])
 
 
-def test_tapped_yields_the_output_of_blocks(clip, images):
-    with tapped(clip.visual, [0, 2]) as taps:
-        clip.encode_image(images)
-    expected = clip.visual.forward_intermediates(
-        images, indices=[0, 2], output_fmt="NLC", output_extra_tokens=True, intermediates_only=True
-    )
-    for tap, prefix, tokens in zip(
-        taps, expected["image_intermediates_prefix"], expected["image_intermediates"], strict=True
-    ):
-        assert torch.equal(tap, torch.cat([prefix, tokens], dim=1))
-
-
 def test_hugging_face_blocks_are_tapped(tokens):
-    text = hugging_face_backbone().clip.text
-    with torch.no_grad(), tapped(text, [0, 2]) as taps:
-        text(tokens)
-        encoded = text.transformer(tokens, attention_mask=(tokens != 0).long(), output_hidden_states=True)
-    assert torch.equal(taps[0], encoded.hidden_states[1]) and torch.equal(taps[1], encoded.hidden_states[3])
+    clip = hugging_face_backbone().clip
+    taps = TowerTaps((0, 2), 48, clip.text.output_dim)
+    _, states = taps.unpack(taps.read(clip.text, clip.encode_text, tokens))
+    with torch.no_grad():
+        hidden = clip.text.transformer(tokens, attention_mask=(tokens != 0).long(), output_hidden_states=True)[2]
+    assert torch.equal(states[0], hidden[1]) and torch.equal(states[1], hidden[3])
 
 
 def test_blocks_and_width_of_either_kind_of_tower(clip):
@@ -74,3 +56,9 @@ def test_a_tower_without_blocks_is_refused():
     for tower in (nn.Identity(), resnet.visual):
         with pytest.raises(ConfigError, match="no transformer blocks"):
             blocks_of(tower)
+
+
+def test_second_views_need_open_clips_transformers():
+    clip = hugging_face_backbone().clip
+    with pytest.raises(ConfigError, match="set w_image and w_text to 0"), dropped_tokens(clip, torch.abs):
+        pytest.fail("it has none")
