@@ -35,7 +35,7 @@ def test_a_step_has_the_same_loss_and_gradients_on_both(tmp_path, fields):
     prepared = prepared_pairs(tmp_path)
     found = {}
     for device in ("cpu", "cuda"):
-        state = started(device, method_options={"dropout": 0.0}, view_dropout=1e-9, **fields)
+        state = started(device, method="adapter", view_dropout=1e-9, **fields)
         terms = batch_loss(state, prepared)
         terms["total"].backward()
         gradients = {name: weight.grad.cpu() for name, weight in state.model.trainable().items()}
@@ -66,7 +66,7 @@ def test_a_run_repeats_itself_and_resumes_when_killed(world, tmp_path, fields):
 
 
 def test_a_run_on_a_gpu_is_near_one_on_the_cpu(world, tmp_path):
-    config = small_run(world, method_options={"dropout": 0.0})  # dropout draws other numbers there
+    config = small_run(world, method="adapter")  # dropout draws other numbers there
     runs = [run(config, **elsewhere({**world, "device": on}, tmp_path / on)) for on in ("cpu", "cuda")]
     losses = [[entry["loss"]["total"] for entry in one.metrics["history"][1:]] for one in runs]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

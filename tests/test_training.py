@@ -228,7 +228,7 @@ def test_own_keys_are_the_embeddings_that_were_trained_on(prepared):
 
 
 def test_drift_is_measured_with_the_encoder_of_the_keys(prepared):
-    for fields in ({"queue_size": PAIRS, "method_options": {"dropout": 0.0}}, EMA):
+    for fields in ({"queue_size": PAIRS, "method": "adapter"}, EMA):
         state = started(**fields)
         batch_loss(state, prepared)
         assert all(row["cosine"] == pytest.approx(1, abs=1e-5) for row in training._drift(state, prepared))
@@ -287,7 +287,7 @@ def test_the_gradient_is_that_of_one_graph_of_all_chunks(prepared, monkeypatch, 
 
 @pytest.mark.parametrize("contrast", ["infonce", "triplet"])
 def test_without_dropout_the_gradient_is_that_of_the_plain_batch(prepared, contrast):
-    fields = {"contrast": contrast, "method_options": {"dropout": 0.0}, "queue_size": 8, "queue_keys": "ema"}
+    fields = {"contrast": contrast, "method": "adapter", "queue_size": 8, "queue_keys": "ema"}
     check_equal(*(step(started(gradient_cache=chunk, **fields), prepared) for chunk in (5, 0)))
 
 
