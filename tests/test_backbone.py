@@ -6,13 +6,13 @@ import open_clip
 import pytest
 import torch
 from drawn_scenes import write
+from petl_core.training.pretraining import PretrainConfig
 from PIL import Image
 from safetensors.torch import save_file
 from small_clips import gelu_and_quick_gelu, hugging_face_backbone, tiny_clip
 
 from petl_core import adapters, backbone
 from petl_core.errors import ConfigError
-from petl_core.training.pretraining import PretrainConfig
 
 
 @pytest.fixture(scope="module")

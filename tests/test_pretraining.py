@@ -1,10 +1,8 @@
 """The committed backbone: it loads as its config says, and the command that made it repeats its first steps."""
 
-import hashlib
 import json
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from drawn_scenes.dataset import RENDERERS, sketch
@@ -36,7 +34,8 @@ def test_the_committed_folder_is_what_the_report_tells_of():
     # The tokenizer and the pixels that it was trained with.
     made_with = untrained().backbone
     assert torch.equal(loaded.tokens(["a pond"]), made_with.tokens(["a pond"]))
-    assert loaded.preprocessing == made_with.preprocessing
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    assert torch.equal(loaded.normalise(pixels), made_with.normalise(pixels))
     assert loaded.clip.visual.image_size == (64, 64)
     losses = REPORT["losses"]
     assert len(losses) == REPORT["epochs"] * -(-default_data.DRAWN[DATASET]["train"] // BATCH_SIZE)
@@ -72,6 +71,4 @@ def test_a_backbone_is_pretrained_and_written_in_half_precision(tmp_path, monkey
     assert len(reports[0]["losses"]) == 2
     assert read_json(tmp_path / "one" / "pretrain.json") == reports[0]
     weights = [(tmp_path / name / "open_clip_model.safetensors").read_bytes() for name in ("one", "two")]
-    assert hashlib.sha256(weights[0]).digest() == hashlib.sha256(weights[1]).digest()
-    assert not any(weight.requires_grad for weight in backbone.load(str(tmp_path / "one")).clip.parameters())
-    assert open_clip.get_input_dtype(backbone.load(str(tmp_path / "one")).clip) == torch.float32
+    assert weights[0] == weights[1]

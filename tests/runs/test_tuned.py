@@ -7,7 +7,7 @@ import pytest
 from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
 from petl_core.files import read_json
-from petl_core.runs import study, tuned
+from petl_core.runs import tuned
 from petl_core.runs.tuned import Choice
 
 
@@ -93,9 +93,3 @@ def test_a_file_that_is_older_than_a_term_of_the_loss_has_it_at_zero(path):
     with open(path, "w") as file:
         json.dump(document, file)
     assert tuned.fill({}, path)["learning_rate"] == 3e-3
-
-
-def test_a_section_is_filled_run_by_run(path):
-    runs = [{"method": ["mrs", "lora"]}, {"learning_rate": 0.5}]
-    section = study.read({"tuned": path, "notebooks": {"04_benchmark": {"runs": runs}}}, "mine")
-    assert [run.learning_rate for run in section.runs.values() if run.epochs] == [3e-3, 1e-1, 0.5]
