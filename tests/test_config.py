@@ -16,8 +16,9 @@ from petl_core.files import ROOT
     [
         {"epochs": "3"}, {"epochs": -1}, {"epochs": True}, {"contrast": "tripel"}, {"batch_size": 1}, {"seed": 2.0},
         {"learning_rate": 0.0}, {"learning_rate": float("inf")}, {"temperature": 0.0}, {"queue_weight": float("nan")},
-        {"w_cross": 0.0, "w_image": 0.0, "w_text": 0.0}, {"w_image": -1.0}, {"view_dropout": 0.0}, {"view_dropout": 1.0},
-        {"method_options": {"a": float("nan")}}, {"method_options": {"a": 1, 2: 3}}, {"method_options": {"a": {1}}},
+        {"w_cross": 0.0, "w_image": 0.0, "w_text": 0.0}, {"w_image": -1.0}, {"view_dropout": 0.0},
+        {"view_dropout": 1.0}, {"method_options": {"a": float("nan")}}, {"method_options": {"a": 1, 2: 3}},
+        {"method_options": {"a": {1}}},
         {"queue_keys": "new"}, {"queue_size": 65_537}, {"pairs": "all"}, {"schedule": "linear"}, {"select": "test"},
         {"scene_probability": 1.1}, {"scene_balance": True, "pairs": "captions"}, {"train_images": 1},
         {"gradient_cache": 8, "cache_features": True}, {"cache_features": True, "scene_probability": 0.5},

@@ -11,11 +11,11 @@ import torch
 from small_clips import backbone_of, captions, embed, images_for, shaped_clip
 from torch import nn
 from transformers import BertConfig
-from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
 
 from petl_core.adapters import attach
 from petl_core.files import ROOT
-from petl_core.lazy_imports import LAZY_MODULES, LazyAttribute, LazyFinder, install, placeholders
+from petl_core.lazy_imports import LazyAttribute, placeholders
+
 
 
 def python(code: str) -> None:
@@ -115,13 +115,6 @@ def test_a_lazy_attribute_is_called_asked_and_checked_against():
         LazyAttribute("collections", "Nothing")()
 
 
-def test_poolers_tell_the_outputs_of_transformers_apart():
-    pooler = open_clip.hf_model.ClsPooler()
-    states, pooled = torch.zeros(1, 2, 3), torch.ones(1, 3)
-    assert torch.equal(pooler(BaseModelOutputWithPooling(states, pooled), None), pooled)
-    assert torch.equal(pooler(BaseModelOutput(states), None), states[:, 0])
-
-
 def test_modules_that_are_imported_or_not_installed_are_left_alone():
     with placeholders(["torch.nn", "no_such_package.part", "wave"]):
         assert sys.modules["torch.nn"] is nn
@@ -132,10 +125,3 @@ def test_modules_that_are_imported_or_not_installed_are_left_alone():
     import wave
 
     assert not isinstance(wave.open, LazyAttribute)
-
-
-def test_it_is_installed_once_and_finds_nothing_else():
-    install()
-    (finder,) = [finder for finder in sys.meta_path if isinstance(finder, LazyFinder)]
-    assert finder.find_spec("json") is None
-    assert LAZY_MODULES.keys() == {"torchvision", "open_clip"}

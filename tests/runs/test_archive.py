@@ -83,11 +83,6 @@ def test_a_section_is_written_anew_from_the_archive_itself_and_shares_runs_with_
     }  # fmt: skip
 
 
-def test_a_folder_comes_before_the_archive(world, trained, place):
-    add_to_archive("mine", trained)
-    assert open_run(trained[1].hash, world["runs_root"]).adapter.parent.name == trained[1].hash
-
-
 def test_a_run_is_named_by_its_hash_or_by_its_folder(world, trained, tmp_path, monkeypatch):
     name = trained[1].hash
     monkeypatch.chdir(world["runs_root"])

@@ -312,16 +312,6 @@ def test_a_run_on_blank_captions_trains(config, copy):
 # What is refused.
 
 
-def test_training_takes_two_images_with_captions(world, config, tmp_path, monkeypatch):
-    one = lambda config, dataset: {
-        **splits_of(config, dataset),
-        "train": splits_of(config, dataset)["train"].subset([0]),
-    }  # noqa: E731
-    monkeypatch.setattr(run_module, "splits_of", one)
-    with pytest.raises(ConfigError, match="1 images with captions are left for training"):
-        run(config, **elsewhere(world, tmp_path))
-
-
 def test_data_without_scenes_have_no_such_tests_and_train_with_none(world, config, copy):
     folder = copy["data_root"] / "views_precomp"
     shutil.copytree(world["data_root"] / "scenes-mini_precomp", folder)

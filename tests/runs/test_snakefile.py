@@ -16,6 +16,13 @@ from petl_core.runs import study
 
 SECTIONS = study.load_sections()
 DYING = "import sys; sys.path.insert(0, {tests!r}); import dying_runs; dying_runs.batch._run = dying_runs.run"
+READING = """
+import json, pathlib
+from petl_core.runs.archive import open_runs
+found, failed = open_runs(runs, runs_root=runs_root)
+content = [run.config.method for run in found], [failure.reason for failure in failed]
+pathlib.Path(figures + ".json").write_text(json.dumps(content))
+"""
 
 
 @pytest.fixture
@@ -100,11 +107,7 @@ def test_what_is_added_is_trained_and_read_whatever_else_changed(project):
 def test_a_section_is_made_and_failing_runs_stop_nothing(project):
     """Full fine-tuning diverges; LoRA's process dies once, and BitFit's always."""
     insert_cell(project / "notebooks" / "15_batch.ipynb", DYING.format(tests=str(ROOT / "tests")))
-    told = "import json; open(figures + '.json', 'w').write(json.dumps([[r.config.method for r in found], [f.reason for f in failed]]))"
-    reading = (
-        f"from petl_core.runs.archive import open_runs\nfound, failed = open_runs(runs, runs_root=runs_root)\n{told}"
-    )
-    replace_cells(project / "notebooks" / "04_benchmark.ipynb", reading)
+    replace_cells(project / "notebooks" / "04_benchmark.ipynb", READING)
     runs = [{"method": "full", "learning_rate": 1e30, "batch_size": 8}, {"method": ["bitfit", "lora", "mrs"]}]
     section = tiny(project, **{"04_benchmark": {"runs": runs}})
     ran = snakemake(project, section)

@@ -90,11 +90,6 @@ def test_runs_at_a_time(options, workers):
     assert study.read(one("01_data", None, **options), "mine").workers(8) == workers
 
 
-def test_each_section_has_its_own_figures():
-    assert study.read(one("01_data", None), "mine").options.figures == "figures/mine"
-    assert study.read(one("01_data", None, figures="pictures"), "mine").notebooks["01_data"]["figures"] == "pictures"
-
-
 def test_a_notebook_of_one_run_takes_its_name():
     section = study.read(one("13_gallery", {"run": {"method": "mrs", "seed": 5}}, **TINY), "mine")
     name = RunConfig(**TINY, seed=5).hash

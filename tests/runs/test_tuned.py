@@ -7,7 +7,7 @@ import pytest
 from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
 from petl_core.files import read_json
-from petl_core.runs import study, tuned
+from petl_core.runs import tuned
 from petl_core.runs.tuned import Choice
 
 
@@ -45,8 +45,14 @@ def path(tmp_path):
         # A run's own fields and options take precedence.
         ({"contrast": "triplet", "learn_temperature": False}, {"learning_rate": 1e-2}),
         ({"method": "lora"}, {"learning_rate": 1e-1, "method_options": {"alpha": 4.0}}),
-        ({"method": "lora", "method_options": {"rank": 2}}, {"learning_rate": 1e-1, "method_options": {"alpha": 4.0, "rank": 2}}),
-        ({"method": "lora", "method_options": {"alpha": 1.0}}, {"learning_rate": 1e-1, "method_options": {"alpha": 1.0}}),
+        (
+            {"method": "lora", "method_options": {"rank": 2}},
+            {"learning_rate": 1e-1, "method_options": {"alpha": 4.0, "rank": 2}},
+        ),
+        (
+            {"method": "lora", "method_options": {"alpha": 1.0}},
+            {"learning_rate": 1e-1, "method_options": {"alpha": 1.0}},
+        ),
     ],
 )  # fmt: skip
 def test_a_run_that_names_no_rate_takes_the_settings_of_its_method_and_loss(path, fields, added):
@@ -76,7 +82,7 @@ def test_a_broken_file_is_named(path, content):
         file.write(content)
     with pytest.raises(ConfigError, match=f"^tuned: {path} cannot be read .*run the section that tunes again"):
         tuned.fill({}, path)
-    with pytest.raises(ConfigError, match="^tuned: there is no nowhere.json; run the section that tunes first"):
+    with pytest.raises(ConfigError, match=r"^tuned: there is no nowhere\.json; run the section that tunes first"):
         tuned.fill({}, "nowhere.json")
 
 
@@ -87,9 +93,3 @@ def test_a_file_that_is_older_than_a_term_of_the_loss_has_it_at_zero(path):
     with open(path, "w") as file:
         json.dump(document, file)
     assert tuned.fill({}, path)["learning_rate"] == 3e-3
-
-
-def test_a_section_is_filled_run_by_run(path):
-    runs = [{"method": ["mrs", "lora"]}, {"learning_rate": 0.5}]
-    section = study.read({"tuned": path, "notebooks": {"04_benchmark": {"runs": runs}}}, "mine")
-    assert [run.learning_rate for run in section.runs.values() if run.epochs] == [3e-3, 1e-1, 0.5]
