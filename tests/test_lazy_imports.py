@@ -17,7 +17,6 @@ from petl_core.files import ROOT
 from petl_core.lazy_imports import LazyAttribute, placeholders
 
 
-
 def python(code: str) -> None:
     """Run code in a new interpreter, in which nothing is imported yet."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
