@@ -11,8 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from petl_core.files import write_text
-from petl_core.files import resolve
+from petl_core.files import resolve, write_text
 from petl_core.runs import study
 from petl_core.runs.archive import is_finished
 

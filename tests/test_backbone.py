@@ -1,14 +1,12 @@
 import copy
-import json
 from types import SimpleNamespace
 
 import open_clip
 import pytest
 import torch
 from drawn_scenes import write
-from petl_core.training.pretraining import PretrainConfig
+from open_clip_folders import write_folder
 from PIL import Image
-from safetensors.torch import save_file
 from small_clips import gelu_and_quick_gelu, hugging_face_backbone, tiny_clip
 
 from petl_core import adapters, backbone
@@ -19,11 +17,7 @@ from petl_core.errors import ConfigError
 def folder(tmp_path_factory):
     """An open_clip folder of random weights."""
     folder = tmp_path_factory.mktemp("clip")
-    config = PretrainConfig(dataset="none", image_size=32, width=64, visual_layers=1, text_layers=1).model()
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.manual_seed(0)
-    weights = open_clip.CustomTextCLIP(**config["model_cfg"]).state_dict()
-    save_file({name: w.contiguous() for name, w in weights.items()}, folder / "open_clip_model.safetensors")
+    write_folder(folder)
     return folder
 
 

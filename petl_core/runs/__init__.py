@@ -1,1 +1,1 @@
-"""Runs: trained and tested (run), read (archive), many at once (batch), by section (study, make), settings (tuned)."""
+"""Runs: made and tested (run), read (archive), side by side (batch), by section of study.yaml (study, make, tuned)."""

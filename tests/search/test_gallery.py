@@ -11,20 +11,19 @@ from imagery import write_folder, write_image
 from PIL import Image
 from safetensors.torch import save_file
 from small_clips import moved, tiny_backbone, tiny_clip
-from small_worlds import small_world
+from small_worlds import small_run, small_world
 
 from petl_core import retrieval
 from petl_core.__main__ import main
 from petl_core.adapters import attach
-from petl_core.config import RunConfig
 from petl_core.data import DataError, Split, default_data
 from petl_core.errors import ConfigError
 from petl_core.files import ROOT
-from petl_core.runs import experiment
+from petl_core.inputs import embed_captions
+from petl_core.runs.run import load_model, run
 from petl_core.search import models
 from petl_core.search.gallery import Captions, Gallery
 from petl_core.search.options import IndexOptions
-from petl_core.training import encoding
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +44,7 @@ def test_a_text_finds_what_its_embedding_is_nearest_to(gallery, model):
     assert len(hits) == len(gallery.embeddings) + 1  # of two copies, both
     scores = [hit.score for hit in hits]
     assert scores == sorted(scores, reverse=True) and len(gallery.search_text("a long bridge", k=3)) == 3
-    query = encoding.embed_captions(model, ["a long bridge"])[0]
+    query = embed_captions(model, ["a long bridge"])[0]
     for hit in hits:
         assert abs(hit.score - models.embed_picture(model, gallery.picture(hit)) @ query) < 1e-5
 
@@ -73,7 +72,9 @@ def test_a_senseless_query_is_refused(gallery, tmp_path):
 def test_a_split_knows_scenes_and_captions(tmp_path, model):
     paths = [write_image(tmp_path / f"{i}.png", i % 3) for i in range(4)]  # the last is a copy of the first
     captions, image_of = ("a", "b", "c", "d", "e"), np.array([0, 0, 1, 2, 3])
-    gallery = Gallery.of_split(Split(tuple(paths), captions, image_of, ("pond", None, "river", None)), model, False)
+    gallery = Gallery.of_split(
+        Split(tuple(paths), captions, image_of, ("pond", None, "river", None)), model, False, tmp_path
+    )
     hits = gallery.search_image(paths[0], 4)
     assert [hit.path for hit in hits[:2]] == [paths[0], paths[3]] and hits[0].score == hits[1].score
     assert (hits[0].scene, hits[0].captions, hits[0].window, hits[0].lon) == ("pond", ("a", "b"), None, None)
@@ -81,10 +82,10 @@ def test_a_split_knows_scenes_and_captions(tmp_path, model):
 
 
 def test_an_image_finds_distinct_captions_by_their_cosines(tmp_path, model):
-    captions = Captions.of(["a pond", "a river", "A  pond", "two planes"], model, progress=False)
+    captions = Captions.of(["a pond", "a river", "A  pond", "two planes"], model)
     assert captions.texts == ("a pond", "a river", "two planes")
     query = models.embed_picture(model, Image.open(write_image(tmp_path / "1.png", 1)))
-    scores = encoding.embed_captions(model, captions.texts) @ query
+    scores = embed_captions(model, captions.texts) @ query
     order = np.argsort(-scores)[:2]
     found = captions.nearest_to(query, 2)
     assert [text for text, _ in found] == [captions.texts[i] for i in order]
@@ -93,13 +94,13 @@ def test_an_image_finds_distinct_captions_by_their_cosines(tmp_path, model):
 
 def test_a_finished_run_is_searched_as_it_was_tested(tmp_path, monkeypatch):
     places = small_world(tmp_path, monkeypatch)
-    run = experiment.run(RunConfig(dataset="scenes-mini", backbone="mini", method="linear_probe", epochs=1), **places)
+    finished = run(small_run(places, method="linear_probe", epochs=1), **places)
     split = default_data.load_or_draw("scenes-mini", places["data_root"]).test
-    gallery = Gallery.of_split(split, experiment.load_model(run, places["data_root"]), progress=False)
+    gallery = Gallery.of_split(split, load_model(finished), progress=False, cache_root=tmp_path / "cache")
     found = [{hit.path for hit in gallery.search_text(caption, 5)} for caption in split.captions]
     hits = [split.images[image] in paths for image, paths in zip(split.image_of, found, strict=True)]
-    assert 100 * np.mean(hits) == pytest.approx(run.metrics["scores"]["strict"]["t2i_r5"])
-    scores = retrieval.similarity(gallery.embeddings, encoding.embed_captions(gallery.model, [split.captions[0]]))
+    assert 100 * np.mean(hits) == pytest.approx(finished.metrics["scores"]["strict"]["t2i_r5"])
+    scores = retrieval.similarity(gallery.embeddings, embed_captions(gallery.model, [split.captions[0]]))
     assert gallery.search_text(split.captions[0], 1)[0].score == pytest.approx(scores.max())
 
 
