@@ -115,7 +115,8 @@ def test_methods_that_leave_the_text_blocks_alone_work_with_a_hugging_face_tower
         with torch.no_grad():
             frozen = torch.cat([model.clip.encode_image(images), model.clip.encode_text(tokens)])
         assert torch.equal(start, frozen)
-    check_training(model)
+    if name != "zero_shot":
+        check_training(model)
     after = embed(model.eval(), images, tokens)
     assert torch.equal(after, start) == (name == "zero_shot")
     again = load(hugging_face_backbone(), model.save(tmp_path / "adapter.safetensors")).eval()
