@@ -347,8 +347,8 @@ def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: 
         raise ValueError(f"{metric}: expected one of {', '.join(METRICS)}")
     values = []
     for row in weights:
-        trained = [set(hits[label]) for label in row if None not in hits[label]]
-        common = sorted(set.intersection(*trained)) if trained else [None]
+        trained: list[set] = [set(hits[label]) for label in row if None not in hits[label]]
+        common: list = sorted(set.intersection(*trained)) if trained else [None]
         if common:
             stack = _contributions(_stack([hits[label] for label in row], common))[..., METRICS.index(metric)]
             values.append(np.tensordot(list(row.values()), stack, 1))
@@ -363,9 +363,9 @@ def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: 
 
 
 def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.DataFrame:
-    cells = list(hits)
-    if any(not isinstance(cell, tuple) or len(cell) != len(factors) for cell in cells):
-        raise ValueError(f"expected labels with a level for each of {', '.join(factors)}, got {cells}")
+    cells = [cell for cell in hits if isinstance(cell, tuple) and len(cell) == len(factors)]
+    if len(cells) < len(hits):
+        raise ValueError(f"expected labels with a level for each of {', '.join(factors)}, got {list(hits)}")
 
     # A column per level other than the first, centred, so that interactions leave main effects as they are.
     chosen: list[tuple[tuple, np.ndarray]] = []
@@ -384,8 +384,8 @@ def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.
         raise ValueError(f"the cells cannot tell the effects of {', '.join(factors)} apart: {cells}")
     solved = np.linalg.pinv(matrix)[len(design) - len(chosen) :]
     # All contrasts of the cells tell how seeds vary.
-    weights = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
+    weights: list[Mapping] = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
     frame = _contrasts(hits, weights, metric, len(chosen))
-    for place, column in enumerate(("factor", "level", "reference")):
-        frame.insert(place, column, pd.Series([name[place] for name, _ in chosen], dtype=object))
+    for place, title in enumerate(("factor", "level", "reference")):
+        frame.insert(place, title, pd.Series([name[place] for name, _ in chosen], dtype=object))
     return frame

@@ -1,22 +1,17 @@
 """What a GPU computes is what the CPU computes, and a run there repeats itself. Skipped, saying so, without a GPU."""
 
-import json
-
 import pytest
 import torch
-from petl_core.runs.folder import Run
 from small_clips import captions, embed, images_for, moved, shaped_backbone
 from small_steps import batch_loss, prepared_pairs, started
-from small_worlds import elsewhere, killed_in_epoch, results, small_world
+from small_worlds import check_same, elsewhere, killed_in_epoch, small_run, small_world
 
 from petl_core.adapters import METHODS, attach
-from petl_core.config import RunConfig
-from petl_core.evaluation.efficiency import Subject, measure_training_steps
-from petl_core.runs import batch, experiment
+from petl_core.runs import batch
+from petl_core.runs.archive import Run
+from petl_core.runs.run import run
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU to test on")
-
-CONFIG = RunConfig(dataset="scenes-mini", backbone="mini", epochs=3, batch_size=8, method_options={"share": 16})
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +35,7 @@ def test_a_step_has_the_same_loss_and_gradients_on_both(tmp_path, fields):
     prepared = prepared_pairs(tmp_path)
     found = {}
     for device in ("cpu", "cuda"):
-        state = started(device, method_options={"dropout": 0.0}, view_dropout=1e-9, **fields)
+        state = started(device, method="adapter", view_dropout=1e-9, **fields)
         terms = batch_loss(state, prepared)
         terms["total"].backward()
         gradients = {name: weight.grad.cpu() for name, weight in state.model.trainable().items()}
@@ -52,47 +47,32 @@ def test_a_step_has_the_same_loss_and_gradients_on_both(tmp_path, fields):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "fields",
     [
-        {},
-        {"method": "focus", "method_options": {}, "cache_features": True, "queue_size": 16, "queue_keys": "ema"},
+        {"learn_temperature": True},
+        {"method": "focus", "cache_features": True, "queue_size": 16, "queue_keys": "ema"},
         {"w_image": 1.0, "w_text": 1.0, "contrast": "triplet", "gradient_cache": 4},
-        {"precision": "bf16", "learn_temperature": True},
     ],
 )
-def test_a_run_repeats_itself(world, tmp_path, changes):
-    config = CONFIG.replace(**changes)
-    once, again = (experiment.run(config, **elsewhere(world, tmp_path / name)) for name in ("once", "again"))
-    assert results(again) == results(once)
-    metrics = json.loads((once.folder / "metrics.json").read_text())
-    assert metrics["environment"]["device"] == torch.cuda.get_device_name()
-    assert metrics["peak_memory_mib"] > 0
+def test_a_run_repeats_itself_and_resumes_when_killed(world, tmp_path, fields):
+    config = small_run(world, **fields)
+    once = run(config, **elsewhere(world, tmp_path / "once"))
+    place = elsewhere(world, tmp_path / "again")
+    with killed_in_epoch(2):
+        run(config, **place)
+    check_same(run(config, **place), once)
+    assert once.metrics["environment"]["device"] == torch.cuda.get_device_name()
+    assert once.metrics["peak_memory_mib"] > 0
 
 
 def test_a_run_on_a_gpu_is_near_one_on_the_cpu(world, tmp_path):
-    config = CONFIG.replace(method_options={"share": 16, "dropout": 0.0})  # dropout draws other numbers there
-    runs = [experiment.run(config, **elsewhere({**world, "device": on}, tmp_path / on)) for on in ("cpu", "cuda")]
-    losses = [[entry["loss"]["total"] for entry in run.metrics["history"][1:]] for run in runs]
+    config = small_run(world, method="adapter")  # dropout draws other numbers there
+    runs = [run(config, **elsewhere({**world, "device": on}, tmp_path / on)) for on in ("cpu", "cuda")]
+    losses = [[entry["loss"]["total"] for entry in one.metrics["history"][1:]] for one in runs]
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
-def test_a_killed_run_resumes_to_the_same_result(world, tmp_path):
-    uninterrupted = experiment.run(CONFIG, **elsewhere(world, tmp_path / "whole"))
-    places = elsewhere(world, tmp_path / "parts")
-    with killed_in_epoch(2):
-        experiment.run(CONFIG, **places)
-    assert results(experiment.run(CONFIG, **places)) == results(uninterrupted)
-
-
-def test_runs_side_by_side_share_a_gpu(tmp_path):
-    configs = [RunConfig(dataset="scenes-tiny", epochs=1, backbone="embedded-tiny", seed=seed) for seed in (2, 3)]
-    location = batch.RunLocation(tmp_path / "data", tmp_path / "runs", "cuda")
-    outcomes = list(batch.train_all(configs, location, workers=2))
-    assert all(isinstance(outcome, Run) for outcome in outcomes), [vars(outcome) for outcome in outcomes]
-
-
-def test_memory_is_measured_on_the_device():
-    subjects = [Subject("focus", "focus"), Subject("mrs", "mrs"), Subject("full", "full")]
-    frame = measure_training_steps(subjects, batch_size=8, rounds=1, device="cuda").set_index("subject")
-    assert frame["peak_device_mib"].is_monotonic_increasing and (frame["peak_device_mib"] > 0).all()
-    assert (frame["peak_device_mib"] > frame["activation_mib"]).all()
+def test_runs_side_by_side_share_a_gpu(world):
+    configs = [small_run(world, epochs=1, seed=seed) for seed in (2, 3)]
+    outcomes = list(batch.train_all(configs, world["data_root"], world["runs_root"], "cuda", workers=2))
+    assert all(isinstance(outcome, Run) for outcome in outcomes), outcomes

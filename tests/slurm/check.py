@@ -40,5 +40,5 @@ print("ok  every training job had one GPU to itself, and both worked at once")
 
 assert clustered.keys() == local.keys(), f"in one place only: {sorted(clustered.keys() ^ local.keys())}"
 different = [name for name in clustered if clustered[name] != local[name]]
-assert not different, f"other scores, or another backbone, on the cluster: {different}"
+assert not different, f"other scores, or inputs, on the cluster: {different}"
 print(f"ok  the scores of all {len(local)} runs are equal with and without the cluster")
