@@ -260,11 +260,10 @@ def measure(run: RunConfig, frozen: "Backbone", dataset: RetrievalData) -> tuple
     sample = dataset.train.subset(captioned[: run.batch_size])
     with tempfile.TemporaryDirectory() as folder:
         train = prepare(sample, model, Path(folder), run.cache_features, labelled).part(sample, labelled)
-        once = run.replace(epochs=max(1, run.epochs), pairs="images", train_images=0, learning_rate=1e-9)
         width = embed_text_rows(model, train, train.caption_rows[:1]).shape[1]
-        if not model.trainable():
+        if not run.epochs:
             return 0.0, 0.0
-        state = TrainState.start(once, model, width)
+        state = TrainState.start(run.replace(pairs="images", train_images=0, learning_rate=1e-9), model, width)
         for epoch in (1, 2):  # of one batch; the second is timed
             started = time.perf_counter()
             train_epoch(state, train, epoch)
