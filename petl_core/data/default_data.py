@@ -6,7 +6,7 @@ The ``-tiny`` ones take seconds and serve as tests; the others make the default 
 from pathlib import Path
 from typing import Any
 
-from petl_core.data.loading import load
+from petl_core.data.layouts import load
 from petl_core.data.split import RetrievalData
 from petl_core.errors import ConfigError
 from petl_core.files import resolve

@@ -12,15 +12,13 @@ import numpy as np
 from PIL import Image
 
 from petl_core.adapters.focus import FocusAdapter, focus_maps
-from petl_core.data import DataError, caption_key, default_data, scene_labels
+from petl_core.data import DataError, caption_key, default_data, read_image, scene_labels
+from petl_core.data.images import Window
 from petl_core.evaluation.embedding_space import project_umap
 from petl_core.explore.choices import ModelChoice
 from petl_core.runs import experiment
-from petl_core.search import models, reading
-from petl_core.search.captions import Captions
-from petl_core.search.gallery import Gallery, Hit
-from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window
+from petl_core.search import models
+from petl_core.search.gallery import Captions, Gallery, Hit
 
 LISTED = 5_000  # answers to a question, at most
 CAPTIONS = 10  # listed per image
@@ -209,7 +207,7 @@ def read_upload(name: str, content: bytes) -> Question:
         path = Path(folder, f"upload{Path(name).suffix}")
         path.write_bytes(content)
         try:
-            return Question(picture=reading.read_whole(path, IndexOptions()), name=name)
+            return Question(picture=read_image(path), name=name)
         except DataError as error:
             raise DataError(f"{name} cannot be read as an image; choose a JPEG, PNG or TIFF") from error
 

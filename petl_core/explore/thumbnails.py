@@ -9,17 +9,16 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from petl_core.search import reading
+from petl_core.data import read_image
+from petl_core.data.images import ReadOptions, Window
 from petl_core.search.gallery import Hit
-from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window
 
 SIDE = 176  # pixels, of a thumbnail's longer side
 LARGE = 384
 OPACITY = 0.55  # of a focus map: the image stays visible below it
 
 
-def thumbnail(hit: Hit, options: IndexOptions) -> str:
+def thumbnail(hit: Hit, options: ReadOptions) -> str:
     """What a hit shows, as a data URI.
 
     Raises:
@@ -54,5 +53,5 @@ def with_focus(picture: Image.Image, weights: np.ndarray) -> Image.Image:
 
 
 @lru_cache(maxsize=4096)
-def _thumbnail(path: Path, window: Window | None, options: IndexOptions) -> str:
-    return data_uri(reading.read_whole(path, options, window))
+def _thumbnail(path: Path, window: Window | None, options: ReadOptions) -> str:
+    return data_uri(read_image(path, options, window))
