@@ -130,7 +130,6 @@ def checkout(tmp_path):
     folders += [f"data/{name}_precomp" for name in (*DRAWN, "scenes_mine", "rsicd")]
     for folder in folders:
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "figures/full/report.html").touch()
     (tmp_path / "figures/full/benchmark.csv").touch()
     return tmp_path
 

@@ -39,4 +39,4 @@ def test_the_recipe_is_the_recorded_one():
 def test_losses_are_the_recorded_ones(name, world):
     history = run(small_run(world, **RUNS[name]), **world).metrics["history"]
     losses = [round(entry["loss"]["total"], 6) for entry in history[1:]]
-    assert losses == pytest.approx(RECORDED["losses"].get(name), rel=TOLERANCE), f"{name}: {json.dumps(losses)}"
+    assert losses == pytest.approx(RECORDED["losses"][name], rel=TOLERANCE), f"{name}: {json.dumps(losses)}"

@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import functools
 import json
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from petl_core.runs import study
 from petl_core.runs.run import check
 
 SECTIONS = study.load_sections()
+load = functools.cache(study.load)
 TINY = {"dataset": "scenes-tiny", "backbone": "data/small-clip", "epochs": 1}
 
 
@@ -32,7 +34,7 @@ def one(notebook: str, parameters: object, **fields) -> dict:
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_loads_with_runs_that_can_be_made_and_parameters_that_are_declared(section):
-    read = study.load(section)
+    read = load(section)
     for run in read.runs.values():
         check(run)
     for notebook, parameters in read.notebooks.items():
@@ -41,7 +43,7 @@ def test_every_section_loads_with_runs_that_can_be_made_and_parameters_that_are_
 
 @pytest.mark.parametrize(("name", "notebook"), [("tuning", "16_tuning"), ("full", "04_benchmark")])
 def test_every_method_is_tuned_and_compared(name, notebook):
-    section = study.load(name)
+    section = load(name)
     assert {section.runs[run].method for run in section.reads[notebook]} == METHODS.keys()
 
 
@@ -49,7 +51,7 @@ def test_every_field_is_varied():
     """A field that no section varies is a constant where it is used, and no field."""
     values: dict[str, set[str]] = {}
     for section in SECTIONS:
-        for run in study.load(section).runs.values():
+        for run in load(section).runs.values():
             for name, value in run:
                 values.setdefault(name, set()).add(json.dumps(value))
     assert [name for name in RunConfig.model_fields if len(values[name]) < 2] == []
