@@ -21,7 +21,7 @@ import torch
 from petl_core import adapters, backbone
 from petl_core.data.default_data import load_or_draw
 from petl_core.search import models
-from petl_core.search.exact import nearest
+from petl_core.search.gallery import nearest
 from petl_core.training.encoding import embed_captions
 
 CHUNK = 50_000  # rows drawn at once

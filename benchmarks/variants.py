@@ -33,7 +33,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, normalize
 
-from petl_core import retrieval
+from petl_core import retrieval, statistics
 from petl_core.adapters import focus
 from petl_core.config import RunConfig
 from petl_core.data import DataError, default_data
@@ -42,7 +42,6 @@ from petl_core.evaluation.embedding import focus_maps_of, target_hits
 from petl_core.evaluation.focus import by_layer, target_boxes, target_focus, target_queries
 from petl_core.losses import Contrast, infonce_to_queue
 from petl_core.recycling import Pairs, Queue
-from petl_core.retrieval import over_seeds
 from petl_core.runs import experiment, tuned
 from petl_core.runs.folder import Run
 from petl_core.training import default_backbones, state
@@ -226,7 +225,8 @@ def table_row(title: str, finished: list[Run], reference: Sequence[Run] = (), va
     hits = np.stack([run.test_hits for run in finished])
     row = {"variant": title, "mR": f"{retrieval.metrics(hits)['mr']:.2f}", "difference": ""}
     if reference:
-        found = over_seeds.paired_differences(hits, np.stack([run.test_hits for run in reference]))["mr"]
+        by_seed = {"variant": dict(enumerate(hits)), "kept": {i: run.test_hits for i, run in enumerate(reference)}}
+        found = statistics.compare(by_seed, [("variant", "kept")]).iloc[0]
         row["difference"] = f"{found['difference']:+.2f} [{found['low']:+.2f}, {found['high']:+.2f}]"
     if not finished[0].config.queue_size:
         with patched(variant):

@@ -28,6 +28,7 @@ torch.backends.cudnn.conv.fp32_precision = "ieee"  # by default a GPU rounds wha
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MAX_ERROR_CHARS = 300  # of open_clip's errors, which may list hundreds of weights
+IN_NO_WEIGHT = ("num_heads", "num_attention_heads", "pool_type")  # attributes of modules
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Backbone:
 
         No image augmentation is used (as in the PE-RSITR release), so an epoch needs no second decoding.
         """
-        to_crop = _without_normalisation(self.preprocess)
+        to_crop = type(self.preprocess)(self.preprocess.transforms[:-2])  # ToTensor and Normalize follow
 
         def read(path: Path) -> np.ndarray:
             return np.asarray(to_crop(data.read_image(path))).transpose(2, 0, 1)
@@ -161,30 +162,22 @@ def input_dtype(clip: nn.Module) -> torch.dtype:
 
 
 def fingerprint(clip: nn.Module) -> str:
-    """Digest of the name, shape and a sample of every weight: the same for a backbone in either precision.
+    """Identity of a backbone: 16 hexadecimal digits, the same in either precision and on every machine.
 
-    It distinguishes weights in milliseconds, but does not detect forgery. :func:`architecture` covers the rest.
+    It covers name, shape and a sample of every weight, and what weights do not determine: activations and other modules
+    without weights, heads and pooling, since one file of weights may fit several models, such as ViT-B-32 and
+    ViT-B-32-quickgelu. It tells backbones apart in milliseconds, but does not detect forgery.
     """
     digest = hashlib.sha256()
     for name, weight in sorted(clip.state_dict().items()):
         flat = weight.detach().flatten()
         sample = flat[:: max(1, len(flat) // 32)][:32].to("cpu", torch.bfloat16)
         digest.update(f"{name} {tuple(weight.shape)}".encode() + sample.view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def architecture(clip: nn.Module) -> str:
-    """Digest of what the weights do not determine: activations and other modules without weights, heads, and pooling.
-
-    One file of weights may fit several open_clip models, such as ViT-B-32 and ViT-B-32-quickgelu.
-    """
-    facts = []
     for name, module in clip.named_modules():
-        settings = {key: getattr(module, key) for key in ("num_heads", "pool_type") if hasattr(module, key)}
-        has_weights = next(module.parameters(), None) is not None
-        if settings or not has_weights:
-            facts.append(f"{name} {type(module).__name__} {settings}")
-    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+        settings = {key: getattr(module, key) for key in IN_NO_WEIGHT if hasattr(module, key)}
+        if settings or next(module.parameters(), None) is None:
+            digest.update(f"{name} {type(module).__name__} {settings}".encode())
+    return digest.hexdigest()[:16]
 
 
 def _identifier(name: str, pretrained: str) -> str:
@@ -228,9 +221,3 @@ def _weights(name: str, pretrained: str) -> Iterator[str | None]:
     weights_files.check(path, name)
     with weights_files.as_state_dict(path) as file:
         yield str(file)
-
-
-def _without_normalisation(preprocess):
-    """The PIL part of an open_clip transform, up to the crop, with the image in RGB."""
-    stages = preprocess.transforms[:-2]  # ToTensor and Normalize follow
-    return type(preprocess)(stages)

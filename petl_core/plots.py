@@ -430,6 +430,22 @@ def gallery_of_texts(split: Split, scores: Mapping[str, np.ndarray], images: Seq
     return figure
 
 
+def project_umap(points: np.ndarray, neighbours: int = 50, seed: int = 0) -> np.ndarray:
+    """One UMAP of all points (..., d) by cosine -> (..., 2), from their principal components; repeats itself."""
+    from umap import UMAP  # slow to import
+
+    flat = points.reshape(-1, points.shape[-1])
+    reducer = UMAP(
+        n_neighbors=min(neighbours, len(flat) - 1),
+        min_dist=0.8,  # the default, 0.1, piles the captions of a scene into a dot
+        metric="cosine",
+        init="pca",
+        random_state=seed,
+        n_jobs=1,
+    )
+    return reducer.fit_transform(flat).reshape(*points.shape[:-1], 2)
+
+
 def embedding_map(points: Mapping[str, np.ndarray], scenes: Sequence[str | None], joined: int = 60) -> Figure:
     """Image-text pairs on a plane, a column for each model: above by modality, below with the four largest scenes.
 

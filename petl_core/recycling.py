@@ -4,8 +4,7 @@ depend on the batch (CMER, arXiv 2501.10638)::
     L = L_batch + weight * L_queue
 
 A reconstruction: CMER's code was not released. Our choices are one queue of images and one of texts; negatives from the
-queue alone; entries of the anchor's own image or caption masked; and a warm-up counted in steps, because features age
-by steps.
+queue alone, and entries of the anchor's own image or caption masked.
 
 In each direction an anchor is compared with keys, which pass no gradient on::
 
@@ -18,7 +17,7 @@ would count twice, and the loss would reward a model that moves as a whole.
 There are two kinds of keys. The model's own embeddings of past batches need nothing else (XBM, Wang et al. 2020), but
 then the positive's key is fresh and the negatives' are stale, so that their age alone distinguishes them. In MoCo (He
 et al. 2020, section 3) one slow encoder gives positives and negatives; here that is a :class:`SlowCopy` of the few
-parameters that a method trains, on the same frozen towers. ``benchmarks/variants.py`` has the other variants tried.
+parameters that a method trains, on the same frozen towers.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +33,7 @@ from torch.nn.functional import cosine_similarity
 from petl_core.losses import Contrast, infonce_to_queue
 
 DRIFT_COLUMNS = ["modality", "age_from", "age_to", "cosine", "count"]
-DIRECTIONS = {"both": ("image", "text"), "image": ("image",), "text": ("text",)}  # by modality of the anchors
+MOMENTUM = 0.99  # of a slow copy
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,11 @@ class Queue(nn.Module):
     Args:
         size: pairs kept, independent of the batch size; 0 keeps none.
         width: d of the embeddings.
-        directions: anchors that use the queue, a key of ``DIRECTIONS``.
-        hardest: use only this many of each anchor's negatives, the most similar; 0 is all.
     """
 
-    def __init__(self, size: int, width: int, directions: str = "both", hardest: int = 0):
+    def __init__(self, size: int, width: int):
         super().__init__()
-        self.size, self.directions, self.hardest = size, DIRECTIONS[directions], hardest
+        self.size = size
         self.steps = self.stored = 0  # batches, and pairs, enqueued so far
         for name in ("images", "texts"):
             self.register_buffer(name, torch.zeros(size, width))
@@ -98,8 +95,8 @@ class Queue(nn.Module):
         Args:
             batch: the anchors. Queue entries that share an image or a caption with an anchor are not its negatives.
             keys: the same pairs as they will be queued, which are the positives: ``batch`` itself, or a slow copy's.
-            contrast: ``(positive (A,), negatives (A, K), exclude (A, K)) -> scalar`` of the A anchors of all
-                directions, such as :func:`petl_core.losses.infonce_to_queue`.
+            contrast: ``(positive (A,), negatives (A, K), exclude (A, K)) -> scalar`` of the A = 2 B anchors, such as
+                :func:`petl_core.losses.infonce_to_queue`.
 
         Returns:
             Zero, with a graph, while the queue is empty.
@@ -107,23 +104,13 @@ class Queue(nn.Module):
         count = len(self)
         if not count:
             return 0 * (batch.images * batch.texts).sum()
+        images, texts = batch.images.to(self.images), batch.texts.to(self.texts)  # (B, d), the anchors
+        positive = torch.cat([(images * keys.texts.detach()).sum(dim=1), (texts * keys.images.detach()).sum(dim=1)])
         # Copies, because the backward pass needs the queue as it is now, and usually comes after the next enqueue.
-        queued = {"image": self.texts[:count].clone(), "text": self.images[:count].clone()}  # (K, d)
-        anchors = {"image": batch.images.to(self.images), "text": batch.texts.to(self.texts)}  # (B, d)
-        partners = {"image": keys.texts.detach(), "text": keys.images.detach()}  # (B, d)
-        positive = torch.cat([(anchors[side] * partners[side]).sum(dim=1) for side in self.directions])  # (A,)
-        negatives = torch.cat([anchors[side] @ queued[side].T for side in self.directions])  # (A, K)
-        exclude = self._same(batch).repeat(len(self.directions), 1)
-        if 0 < self.hardest < count:
-            nearest = negatives.masked_fill(exclude, float("-inf")).topk(self.hardest, dim=1).indices
-            negatives, exclude = negatives.gather(1, nearest), exclude.gather(1, nearest)
-        return contrast(positive, negatives, exclude)
-
-    def _same(self, batch: Pairs) -> torch.Tensor:
-        """(B, K) bool: entries of the same image or the same caption."""
-        count = len(self)
+        negatives = torch.cat([images @ self.texts[:count].clone().T, texts @ self.images[:count].clone().T])  # (A, K)
         same_image = batch.image_ids.to(self.image_ids)[:, None] == self.image_ids[:count]
-        return same_image | (batch.caption_ids.to(self.caption_ids)[:, None] == self.caption_ids[:count])
+        same_caption = batch.caption_ids.to(self.caption_ids)[:, None] == self.caption_ids[:count]
+        return contrast(positive, negatives, (same_image | same_caption).repeat(2, 1))
 
     def get_extra_state(self) -> torch.Tensor:
         return torch.tensor([self.steps, self.stored])
@@ -140,7 +127,7 @@ class SlowCopy:
         momentum: share that is kept at each update (MoCo, He et al. 2020, section 3.2).
     """
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter], momentum: float):
+    def __init__(self, parameters: Mapping[str, nn.Parameter], momentum: float = MOMENTUM):
         self._parameters, self._momentum = dict(parameters), momentum
         self.weights = {name: parameter.detach().clone() for name, parameter in parameters.items()}
 

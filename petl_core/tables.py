@@ -59,7 +59,15 @@ TITLES = {
     "images": "Training images",
     "printed": "Published as",
     "printed_mr": "Published mR",
+    "apart": "Ours minus published",
+    "trainable_params_m": "Parameters (M)",
+    "activation_mib": "Activations (MiB)",
+    "total_mib": "Total (MiB)",
+    "stored_mib": "Stored (MiB)",
+    "peak_device_mib": "Peak on the GPU (MiB)",
+    "milliseconds": "Step (ms)",
 }
+POINTS = (*METRICS, "validation_mr", "printed_mr", "apart", "difference", "detectable", "excluded")  # two decimals
 HIDDEN = ("method", "inputs", "hits", "hash", "hashes", "settings", "family", "p")  # by :func:`show`
 MISSING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
@@ -348,8 +356,8 @@ def _rows(frame: pd.DataFrame, by: str | Sequence[str]) -> list[tuple[dict[str, 
         differing = [field for field in fields if runs[field].map(json.dumps).nunique() > 1]
         if differing or runs["seed"].duplicated().any():
             raise ValueError(
-                f"row {', '.join(map(str, key[:-1]))}: its runs differ in {', '.join(differing) or 'audit'}, not in their "
-                "seed alone; give them rows of their own, or keep one setting with best_rates"
+                f"row {', '.join(map(str, key[:-1]))}: its runs differ in {', '.join(differing) or 'audit'}, not in "
+                "their seed alone; give them rows of their own, or keep one setting with best_rates"
             )
         found.append((dict(zip(columns, key, strict=False)), runs))
     return found
@@ -415,9 +423,11 @@ def _cells(frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     for column in frame:
         low, high = ("low", "high") if column == "difference" else (f"{column}_low", f"{column}_high")
         parts = str(column).rpartition("_")
-        if column in HIDDEN or (parts[2] in ("low", "high", "leads") and (parts[0] or "difference") in frame):
+        is_bound = parts[2] in ("low", "high", "leads") and (parts[0] or "difference") in frame
+        if column in HIDDEN or is_bound or (frame[column].isna().all() and len(frame)):
             continue
-        title = TITLES.get(column, str(column).replace("_", " ").capitalize())
+        words = str(column).replace("_", " ")
+        title = TITLES.get(column, words[:1].upper() + words[1:])
         if low in frame and high in frame:
             form = "{:+.2f}" if column in ("difference", "change") else "{:.2f}"
             bounds = zip(frame[column], frame[low], frame[high], strict=True)
@@ -449,6 +459,6 @@ def _text(value: Any, column: str) -> str:
         return str(value)
     if column in ("p", "p_holm"):
         return f"{value:.3f}" if value >= 0.001 else "<0.001"
-    if column in (*METRICS, "validation_mr", "detectable", "excluded", "difference"):
+    if column in POINTS:
         return _number(value, "{:.2f}")
     return _number(value, "{:,.0f}" if float(value).is_integer() else "{:,.0f}" if abs(value) >= 1000 else "{:.4g}")

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import open_clip
 import torch
@@ -31,21 +31,7 @@ from petl_core.errors import ConfigError
 OF_OPENAI = {"input_resolution", "context_length", "vocab_size"}  # in OpenAI's archives besides weights
 SHOWN = 4  # names in a message
 
-Shapes = dict[str, tuple[int, ...]]  # of tensors, by open_clip's names
-
-
-class Sizes(NamedTuple):
-    """What distinguishes CLIPs with a ViT, in channels, patches, pixels, tokens and layers."""
-
-    embedding: int
-    image_width: int
-    image_layers: int
-    patch_size: int
-    patches_per_side: int
-    text_width: int
-    text_layers: int
-    context: int
-    vocabulary: int
+Sizes = dict[str, int]  # what distinguishes CLIPs with a ViT, in channels, patches, pixels, tokens and layers
 
 
 def check(path: Path, model: str) -> None:
@@ -62,8 +48,7 @@ def check(path: Path, model: str) -> None:
         ConfigError: it does not; the message says what the file holds, and the remedy.
     """
     shapes = _read_shapes(path)
-    config = open_clip.get_model_config(model)
-    found, wanted = _sizes_of_weights(shapes), _sizes_of_config(config)
+    found, wanted = _sizes_of_weights(shapes), _sizes_of_model(model)
     from_openai = shapes.keys() >= OF_OPENAI
     if wanted and not found:
         first = ", ".join(list(shapes)[:SHOWN])
@@ -72,30 +57,23 @@ def check(path: Path, model: str) -> None:
             "OpenAI's layout; save an open_clip model's state_dict()"
         )
     if found and found != wanted:
-        fitting = [name for name in open_clip.list_models() if _fits(name, found, from_openai)][:SHOWN]
-        remedy = f"use backbone {' or '.join(map(repr, fitting))}" if fitting else "no open_clip model has these sizes"
-        raise ConfigError(
-            f"weights {path}: a CLIP with other sizes than {model} ({_differences(found, wanted)}); {remedy}"
-        )
-    if from_openai and not config.get("quick_gelu"):
+        others = [name for name in open_clip.list_models() if _sizes_of_model(name) == found]
+        fitting = [repr(name) for name in others if not from_openai or _has_quick_gelu(name)][:SHOWN]
+        remedy = f"use backbone {' or '.join(fitting)}" if fitting else "no open_clip model has these sizes"
+        differences = [f"{k} {v} instead of {wanted[k]}" for k, v in found.items() if v != wanted[k]] if wanted else []
+        what = ", ".join(differences) or "it has a ViT and open_clip's text tower"
+        raise ConfigError(f"weights {path}: a CLIP with other sizes than {model} ({what}); {remedy}")
+    if from_openai and not _has_quick_gelu(model):
         raise ConfigError(
             f"weights {path}: OpenAI's archive, trained with QuickGELU, which {model} does not have; "
             f"use backbone '{model}-quickgelu'"
         )
 
 
-def is_archive(path: str | Path) -> bool:
-    """Whether a file is a TorchScript archive."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as file:
-        return any(name.endswith("/constants.pkl") for name in file.namelist())
-
-
 @contextmanager
 def as_state_dict(path: Path) -> Iterator[Path]:
     """The file, or for an archive a temporary copy of its weights, since open_clip would load its code, too."""
-    if not is_archive(path):
+    if not _is_archive(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -104,7 +82,26 @@ def as_state_dict(path: Path) -> Iterator[Path]:
         yield copy
 
 
-def _read_shapes(path: Path) -> Shapes:
+def _is_archive(path: Path) -> bool:
+    """Whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as file:
+        return any(name.endswith("/constants.pkl") for name in file.namelist())
+
+
+def _read(path: Path) -> Any:
+    """What a file holds; of safetensors, shapes alone."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, "pt") as file:
+            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
+    if _is_archive(path):
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenAI's files will stay TorchScript
+            return torch.jit.load(path, map_location="cpu").state_dict()
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def _read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors of a file, by open_clip's names."""
     try:
         content = _read(path)
@@ -114,13 +111,12 @@ def _read_shapes(path: Path) -> Shapes:
         else:
             problem = "cannot be read as weights: it is cut short, or a Git LFS pointer; fetch it again"
         raise ConfigError(f"weights {path}: {problem}") from error
-    if isinstance(content, Mapping) and "state_dict" in content:
-        content = content["state_dict"]
-    shapes: Shapes = {}
     if isinstance(content, Mapping):
-        shapes = {str(name): tuple(value.shape) for name, value in content.items() if hasattr(value, "shape")}
+        content = content.get("state_dict", content)
+    named = content if isinstance(content, Mapping) else {}
+    shapes = {str(name): tuple(value.shape) for name, value in named.items() if hasattr(value, "shape")}
     if not shapes:
-        keys = f" with {', '.join(map(str, list(content)[:SHOWN]))}" if isinstance(content, Mapping) else ""
+        keys = f" with {', '.join(map(str, list(named)[:SHOWN]))}" if named else ""
         raise ConfigError(
             f"weights {path}: a {type(content).__name__}{keys}, not a state dict; save the state_dict() alone"
         )
@@ -128,17 +124,7 @@ def _read_shapes(path: Path) -> Shapes:
     return {name.removeprefix(prefix): shape for name, shape in shapes.items()}
 
 
-def _read(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        with safe_open(path, "pt") as file:
-            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
-    if is_archive(path):
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # OpenAI's files will stay TorchScript
-            return torch.jit.load(path, map_location="cpu").state_dict()
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-
-
-def _sizes_of_weights(shapes: Shapes) -> Sizes | None:
+def _sizes_of_weights(shapes: dict[str, tuple[int, ...]]) -> Sizes | None:
     """None for anything but a CLIP with a ViT and open_clip's text tower."""
 
     def layers(tower: str) -> int:
@@ -150,43 +136,43 @@ def _sizes_of_weights(shapes: Shapes) -> Sizes | None:
     try:
         (image_width, _, patch_size, _), (_, embedding) = shapes["visual.conv1.weight"], shapes["visual.proj"]
         positions, _ = shapes["visual.positional_embedding"]
-        (context, text_width), (vocabulary, _) = (
-            shapes[f"{text}{name}"] for name in ("positional_embedding", "token_embedding.weight")
-        )
+        context, text_width = shapes[f"{text}positional_embedding"]
+        vocabulary, _ = shapes[f"{text}token_embedding.weight"]
     except (KeyError, ValueError):
         return None
-    side = round((positions - 1) ** 0.5)
-    image, words = layers("visual."), layers(text)
-    return Sizes(embedding, image_width, image, patch_size, side, text_width, words, context, vocabulary)
+    return {
+        "embedding": embedding,
+        "image_width": image_width,
+        "image_layers": layers("visual."),
+        "patch_size": patch_size,
+        "patches_per_side": round((positions - 1) ** 0.5),
+        "text_width": text_width,
+        "text_layers": layers(text),
+        "context": context,
+        "vocabulary": vocabulary,
+    }
 
 
-def _sizes_of_config(config: dict) -> Sizes | None:
-    """None for anything but a CLIP with a ViT and open_clip's text tower."""
+def _sizes_of_model(model: str) -> Sizes | None:
+    """The same of an open_clip model, by its name."""
+    config = open_clip.get_model_config(model)
     image, text = CLIPVisionCfg(**config["vision_cfg"]), CLIPTextCfg(**config["text_cfg"])
     if image.timm_model_name or text.hf_model_name or "multimodal_cfg" in config:
         return None
     if not (isinstance(image.layers, int) and isinstance(image.image_size, int)):
         return None
-    return Sizes(
-        embedding=config["embed_dim"],
-        image_width=image.width,
-        image_layers=image.layers,
-        patch_size=image.patch_size,
-        patches_per_side=image.image_size // image.patch_size,
-        text_width=text.width,
-        text_layers=text.layers,
-        context=text.context_length,
-        vocabulary=text.vocab_size,
-    )
+    return {
+        "embedding": config["embed_dim"],
+        "image_width": image.width,
+        "image_layers": image.layers,
+        "patch_size": image.patch_size,
+        "patches_per_side": image.image_size // image.patch_size,
+        "text_width": text.width,
+        "text_layers": text.layers,
+        "context": text.context_length,
+        "vocabulary": text.vocab_size,
+    }
 
 
-def _differences(found: Sizes, wanted: Sizes | None) -> str:
-    if wanted is None:
-        return "it has a ViT and open_clip's text tower"
-    rows = zip(Sizes._fields, found, wanted, strict=True)
-    return ", ".join(f"{name} {value} instead of {other}" for name, value, other in rows if value != other)
-
-
-def _fits(model: str, sizes: Sizes, from_openai: bool) -> bool:
-    config = open_clip.get_model_config(model)
-    return _sizes_of_config(config) == sizes and (not from_openai or bool(config.get("quick_gelu")))
+def _has_quick_gelu(model: str) -> bool:
+    return bool(open_clip.get_model_config(model).get("quick_gelu"))

@@ -17,7 +17,6 @@ NOT_SHARED = [
 LAYOUTS = [
     *((name, {}) for name in METHODS),
     *NOT_SHARED,
-    ("linear_probe", {"width": 100}),
     ("coop", {"tokens": 3, "deep": True}),
     ("vpt", {"deep": False}),
     ("vl_prompt", {"image_deep": False, "text_deep": True}),
@@ -26,9 +25,7 @@ LAYOUTS = [
     ("lora", {"rank": 2, "alpha": 8}),
     ("lst", {"reduction": 4}),
     ("focus", {"taps": 1, "reduction": 4}),
-    ("uniadapter", {"layer_norm": False}),
     *(("focus", {"attention": attention}) for attention in ("unsuppressed", "uniform", "none")),
-    ("focus", {"text": False}),
 ]
 OWN_WEIGHTS = {"full", "bitfit"}  # they train the backbone itself, so it must be float32
 TRAINED = [(name, options) for name, options in LAYOUTS if name != "zero_shot"]

@@ -1,25 +1,30 @@
-"""What every method shares: options, open_clip's interface, saving."""
+"""What every method shares: options, taps, open_clip's interface, saving."""
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from pydantic import ConfigDict, ValidationError
+from pydantic.dataclasses import dataclass
+from safetensors.torch import save_file
 from torch import nn
-from torch.nn.functional import dropout
 from torch.nn.functional import normalize as l2_normalize
 
-from petl_core.adapters.saved import SavedAdapter
-from petl_core.adapters.towers import token_dropout
-from petl_core.backbone import Backbone, accept_trimmed, architecture, fingerprint, input_dtype
+from petl_core.adapters.layers import dropout
+from petl_core.adapters.towers import TowerTaps, dropped_tokens
+from petl_core.backbone import Backbone, accept_trimmed, fingerprint, input_dtype
 from petl_core.errors import ConfigError
-from petl_core.parameters import check_types
+from petl_core.files import write_atomically
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)  # of every method's options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class NoOptions:
     """A method without options."""
 
@@ -34,7 +39,7 @@ class Method(nn.Module):
     Attributes:
         title: its name in tables and figures.
         parameter_count: how many it trains on ViT-B/32 with default options; None if the count is not fixed.
-        Options: a dataclass of its options, each with a default.
+        Options: a pydantic dataclass of its options, each with a default.
     """
 
     title: ClassVar[str]
@@ -67,27 +72,29 @@ class Method(nn.Module):
 class SideMethod(Method):
     """A method without gradients into the frozen towers: heads and side networks.
 
-    What it reads from them, its taps, is one tensor with one row per sample, computed without a graph, so it can come
-    from a cache (:mod:`petl_core.training.inputs`). A method inside the towers has no features that could be cached.
-
-    Taps are (B, d), or (B, rows, ...) whose last rows are the tower's tokens. By default they are the embeddings,
-    unchanged; a subclass overrides what differs.
+    What it reads from them is one tensor, (B, d) or (B, rows, ...) whose last rows are the tower's tokens, computed
+    without a graph, so it can come from a cache. It is the embedding, or what ``taps`` says, by modality.
     """
 
+    taps: dict[str, TowerTaps] = {}  # noqa: RUF012 (a method sets its own)
     tap_dropout = 0.0  # above zero within a second view, see second_view
 
     @property
     def tap_specs(self) -> dict[str, str]:
         """What is tapped from each tower, in words; methods with equal words share a cache."""
-        return {"image": "embedding", "text": "embedding"}
+        if not self.taps:
+            return {"image": "embedding", "text": "embedding"}
+        return {"image": self.taps["visual"].spec, "text": self.taps["text"].spec}
 
     def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> (B, ...) taps; call it without a graph."""
-        return clip.encode_image(images)
+        if not self.taps:
+            return clip.encode_image(images)
+        return self.taps["visual"].read(clip.visual, clip.encode_image, images)
 
     def tap_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         """(B, L) token ids -> (B, ...) taps; call it without a graph."""
-        return clip.encode_text(tokens)
+        return self.taps["text"].read(clip.text, clip.encode_text, tokens) if self.taps else clip.encode_text(tokens)
 
     def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
         """(B, ...) float32 taps -> (B, d) embeddings."""
@@ -99,7 +106,7 @@ class SideMethod(Method):
 
     def current_view(self, taps: torch.Tensor) -> torch.Tensor:
         """Taps as the method's own layers get them: in float32, with elements dropped in a second view."""
-        return dropout(taps.float(), self.tap_dropout, training=self.tap_dropout > 0)
+        return dropout(taps.float(), self.tap_dropout)
 
     def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
@@ -120,21 +127,17 @@ class AdaptedCLIP(nn.Module):
         clip: the backbone's ``clip``, as a submodule.
         name: the method's key in ``METHODS``.
         method: what it adds, a :class:`Method`.
-        options: an instance of the method's ``Options``, as returned by :func:`fill_options`.
-        backbone_fingerprint: digest of the backbone's weights before anything was trained.
-        backbone_architecture: digest of what its weights do not determine.
+        options: an instance of the method's ``Options``.
+        backbone_fingerprint: :func:`petl_core.backbone.fingerprint` before anything was trained.
     """
 
     def __init__(self, backbone: Backbone, name: str, method: type[Method], options: Any):
         super().__init__()
-        clip = backbone.clip
-        accept_trimmed(clip)
-        self.backbone = backbone
-        self.backbone_fingerprint, self.backbone_architecture = fingerprint(clip), architecture(clip)
-        self.name = name
-        self.options = options
-        self.clip = clip.requires_grad_(False).eval()
-        self.method = method(clip, options).to(self.device)
+        self.backbone, self.name, self.options = backbone, name, options
+        self.backbone_fingerprint = fingerprint(backbone.clip)
+        accept_trimmed(backbone.clip)
+        self.clip = backbone.clip.requires_grad_(False).eval()
+        self.method = method(self.clip, options).to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -143,8 +146,7 @@ class AdaptedCLIP(nn.Module):
 
     def encode_image(self, images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """(B, 3, H, W) preprocessed images -> (B, d) float32 embeddings."""
-        features = self.method.encode_image(self.clip, images.to(input_dtype(self.clip)))
-        return _embeddings(features, normalize)
+        return _embeddings(self.method.encode_image(self.clip, images.to(input_dtype(self.clip))), normalize)
 
     def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
         """(B, L) token ids -> (B, d) float32 embeddings."""
@@ -185,14 +187,14 @@ class AdaptedCLIP(nn.Module):
 
     def save(self, path: str | Path) -> Path:
         """Write what the method trains as safetensors, with what is needed to attach it again as metadata."""
-        return SavedAdapter(
-            method=self.name,
-            options=dataclasses.asdict(self.options),
-            train_logit_scale=self.clip.logit_scale.requires_grad,
-            backbone=self.backbone_fingerprint,
-            architecture=self.backbone_architecture,
-            weights={name: p.detach().cpu().contiguous() for name, p in self.trainable().items()},
-        ).write(Path(path))
+        about = {
+            "method": self.name,
+            "options": dataclasses.asdict(self.options),
+            "train_logit_scale": self.clip.logit_scale.requires_grad,
+            "backbone": self.backbone_fingerprint,
+        }
+        weights = {name: p.detach().cpu().contiguous() for name, p in self.trainable().items()}
+        return write_atomically(Path(path), lambda file: save_file(weights, file, {"adapter": json.dumps(about)}))
 
 
 @contextmanager
@@ -205,7 +207,7 @@ def second_view(model: AdaptedCLIP, probability: float) -> Iterator[None]:
     embedding, which would otherwise be the same in both views. This rule is ours.
     """
     if not isinstance(model.method, SideMethod):
-        with token_dropout(model.clip, probability):
+        with dropped_tokens(model.clip, partial(dropout, p=probability)):
             yield
         return
     model.method.tap_dropout = probability
@@ -221,12 +223,14 @@ def fill_options(name: str, method: type[Method], options: dict) -> Any:
     Raises:
         ConfigError: an option that is unknown, of the wrong type or out of range.
     """
-    declared = {f.name: f.type for f in dataclasses.fields(method.Options)}
-    checked = check_types(options, declared, f"options of {name}")
+    known = [f.name for f in dataclasses.fields(method.Options)]
+    if unknown := sorted(options.keys() - set(known)):
+        raise ConfigError(f"options of {name}: unknown {', '.join(unknown)}; known: {', '.join(known) or 'none'}")
     try:
-        return method.Options(**checked)
-    except ValueError as error:
-        raise ConfigError(f"options of {name}: {error}") from error
+        return method.Options(**options)
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ConfigError(f"options of {name}: {'; '.join(problems)}") from error
 
 
 def _embeddings(features: torch.Tensor, normalize: bool) -> torch.Tensor:

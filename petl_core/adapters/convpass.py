@@ -1,34 +1,27 @@
 """Convpass: Convolutional Bypasses Are Better Vision Transformer Adapters (Jie, Deng, arXiv 2207.07039)."""
 
-from dataclasses import dataclass
-
 import torch
 from open_clip.transformer import QuickGELU
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 
-from petl_core.adapters.base import Method
-from petl_core.adapters.bottleneck import up_projection
-from petl_core.adapters.sites import adapter_count, install
-from petl_core.adapters.towers import width_of
+from petl_core.adapters.base import STRICT, Method
+from petl_core.adapters.layers import dropout, install, instances, up_projection
 
 SITES = ("parallel_attention", "parallel_mlp")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class ConvpassOptions:
     """``shared=False`` gives every layer two instances, parallel to attention and to the MLP, as in the paper.
 
     The paper picks ``scale`` for each data set (VTAB-1k: 0.01 to 100); 1 is the released code's default.
     """
 
-    bottleneck: int = 64
-    scale: float = 1.0
-    dropout: float = 0.1
+    bottleneck: PositiveInt = 64
+    scale: PositiveFloat = 1.0
     shared: bool = True
-
-    def __post_init__(self):
-        if self.bottleneck < 1 or not 0 <= self.dropout < 1 or not self.scale > 0:
-            raise ValueError("bottleneck must be at least 1, dropout in [0, 1), scale positive")
 
 
 class ConvolutionalBypass(nn.Module):
@@ -36,20 +29,18 @@ class ConvolutionalBypass(nn.Module):
 
         h = a(down(x))                                    # (B, 1 + HW, bottleneck)
         h = a(conv(h))                                    # 3x3 on the grid; CLS separately, as a 1x1 image
-        y = scale * up(dropout(h))                        # (B, 1 + HW, width)
+        y = scale * up(dropout(h))                        # (B, 1 + HW, width), dropout 0.1 as released
 
     ``conv`` starts as the identity, ``up`` at zero: starts at y = 0.
     """
 
     def __init__(self, width: int, grid: tuple[int, int], options: ConvpassOptions):
         super().__init__()
-        self.grid = grid
-        self.scale = options.scale
+        self.grid, self.scale = grid, options.scale
         self.down = nn.Linear(width, options.bottleneck)
         self.conv = nn.Conv2d(options.bottleneck, options.bottleneck, kernel_size=3, padding=1)
         self.up = up_projection(options.bottleneck, width)
         self.activation = QuickGELU()
-        self.dropout = nn.Dropout(options.dropout)
         nn.init.xavier_uniform_(self.down.weight)
         nn.init.zeros_(self.down.bias)
         nn.init.dirac_(self.conv.weight)
@@ -60,7 +51,7 @@ class ConvolutionalBypass(nn.Module):
         cls = self.conv(h[:, :, :1, None])  # (B, bottleneck, 1, 1)
         patches = self.conv(h[:, :, 1:].unflatten(2, self.grid))  # (B, bottleneck, H, W)
         h = torch.cat([cls.flatten(2), patches.flatten(2)], dim=2).transpose(1, 2)
-        return self.scale * self.up(self.dropout(self.activation(h)))
+        return self.scale * self.up(dropout(self.activation(h), 0.1, self.training))
 
 
 class Convpass(Method):
@@ -78,8 +69,8 @@ class Convpass(Method):
 
     def __init__(self, clip: nn.Module, options: ConvpassOptions):
         super().__init__(clip, options)
+        widths = instances({"visual": clip.visual}, SITES, options.shared)
         self.adapters = nn.ModuleList(
-            ConvolutionalBypass(width_of(clip.visual), clip.visual.grid_size, options)
-            for _ in range(adapter_count(clip.visual, SITES, options.shared))
+            ConvolutionalBypass(each["visual"], clip.visual.grid_size, options) for each in widths
         )
         install(self.adapters, clip.visual, SITES)

@@ -1,9 +1,9 @@
 """Focus-Adapter: a reconstruction of the side branch of CMER (Zhang et al., arXiv 2501.10638v1).
 
 What its abstract and summaries of it say: a side branch, which saves training memory; in it a focus layer, a
-region-focused attention that keeps background pixels from drowning small targets; CLIP's ViT and BERT as towers; a
-loss L = L_batch + L_queue with two queues of recycled negatives (:mod:`petl_core.recycling`); and, in training, 49 %
-less memory and 1.4 times the throughput of recent methods. We have not seen its formulas; no code was released.
+region-focused attention that keeps background pixels from drowning small targets; CLIP's ViT and BERT as towers; and,
+in training, 49 % less memory and 1.4 times the throughput of recent methods. We have not seen its formulas; no code was
+released.
 
 So the rest is ours: the taps and their gates (after LST), one focus layer per tap, single-headed attention from the
 pooled token, the rule for w, the MLP, the projection added to the frozen embedding, and a text branch that attends
@@ -11,26 +11,28 @@ without suppressing.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 import torch
 from open_clip.hf_model import HFTextEncoder
 from open_clip.transformer import TextTransformer, VisionTransformer, text_global_pool
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.nn.functional import gelu, layer_norm, one_hot
 
-from petl_core.adapters.base import AdaptedCLIP, SideMethod
-from petl_core.adapters.bottleneck import down_projection, up_projection
-from petl_core.adapters.taps import TowerTaps
-from petl_core.adapters.towers import blocks_of, width_of
+from petl_core.adapters.base import STRICT, AdaptedCLIP, SideMethod
+from petl_core.adapters.layers import down_projection, up_projection
+from petl_core.adapters.towers import TowerTaps, blocks_of, towers, width_of
 from petl_core.backbone import lengths_without
 from petl_core.errors import ConfigError
 
-MLP_RATIO = 2
-ATTENTIONS = ("focus", "unsuppressed", "uniform", "none")
+Attention = Literal["focus", "unsuppressed", "uniform", "none"]
+ATTENTIONS = get_args(Attention)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class FocusOptions:
     """``attention`` is the image branch's; all but the first are controls, each with one part less than the one above:
 
@@ -42,16 +44,9 @@ class FocusOptions:
     A tower with fewer blocks than ``taps`` is tapped at every block.
     """
 
-    taps: int = 6  # evenly spaced blocks of each tower, the last included
-    reduction: int = 8  # the side branch is this many times narrower than its tower
-    attention: str = "focus"
-    text: bool = True  # off: captions keep their frozen embedding
-
-    def __post_init__(self):
-        if self.taps < 1 or self.reduction < 1:
-            raise ValueError("taps and reduction must be at least 1")
-        if self.attention not in ATTENTIONS:
-            raise ValueError(f"attention is one of {', '.join(ATTENTIONS)}, not {self.attention!r}")
+    taps: PositiveInt = 6  # evenly spaced blocks of each tower, the last included
+    reduction: PositiveInt = 8  # the side branch is this many times narrower than its tower
+    attention: Attention = "focus"
 
 
 class FocusLayer(nn.Module):
@@ -73,29 +68,26 @@ class FocusLayer(nn.Module):
             self.query, self.key = (nn.Linear(r, r, bias=False) for _ in range(2))
         if attention != "none":
             self.value = nn.Linear(r, r, bias=False)
-        self.widen, self.narrow = down_projection(r, MLP_RATIO * r), down_projection(MLP_RATIO * r, r)
+        self.widen, self.narrow = down_projection(r, 2 * r), down_projection(2 * r, r)
 
     def forward(self, s: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """States s (B, N', r) of all N' tokens; one-hot (B, N'), the query; bool (B, N'), the N keys -> s and w."""
         w = torch.ones_like(at_query)
         if self.attention != "none":
-            a = self._attend(s, at_query, keys)
+            count = keys.sum(dim=1, keepdim=True)
+            if self.attention == "uniform":
+                a = keys / count  # (B, N'), 0 for all but the keys
+            else:
+                query = self.query(at_query.unsqueeze(1) @ s)  # (B, 1, r)
+                folded = query @ self.key.weight  # q (s K)^T = (q K) s^T spares a projection of every token
+                scores = (folded @ s.transpose(1, 2)).squeeze(1) / math.sqrt(s.shape[-1])
+                a = scores.masked_fill(~keys, -torch.inf).softmax(dim=-1)
             if self.attention == "focus":
-                count = keys.sum(dim=1, keepdim=True)
                 w = torch.where(keys, (count * a).clamp(max=1), w)
                 s = w.unsqueeze(-1) * s
             gathered = self.value(a.unsqueeze(1) @ s)  # (B, 1, r); V sum_i a_i s_i = sum_i a_i V s_i
             s = s + at_query.unsqueeze(-1) * gathered
         return s + self.narrow(gelu(self.widen(s))), w
-
-    def _attend(self, s: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
-        """The attention a, (B, N'), which is 0 for all but the keys."""
-        if self.attention == "uniform":
-            return keys / keys.sum(dim=1, keepdim=True)
-        query = self.query(at_query.unsqueeze(1) @ s)  # (B, 1, r)
-        folded = query @ self.key.weight  # q (s K)^T = (q K) s^T spares a projection of every token
-        scores = (folded @ s.transpose(1, 2)).squeeze(1) / math.sqrt(s.shape[-1])  # (B, N')
-        return scores.masked_fill(~keys, -torch.inf).softmax(dim=-1)
 
 
 class SideBranch(nn.Module):
@@ -115,17 +107,15 @@ class SideBranch(nn.Module):
         r = taps.width // reduction
         if r < 1:
             raise ConfigError(f"reduction {reduction} leaves nothing of a tower of width {taps.width}")
-        self.taps = taps
         self.downs = nn.ModuleList(down_projection(taps.width, r) for _ in taps.layers)
         self.gates = nn.Parameter(torch.zeros(len(taps.layers)))
         self.layers = nn.ModuleList(FocusLayer(r, attention) for _ in taps.layers)
         self.up = up_projection(r, taps.embedding_dim)
 
     def forward(
-        self, taps: torch.Tensor, at_query: torch.Tensor, keys: torch.Tensor
+        self, embedding: torch.Tensor, states: Sequence[torch.Tensor], at_query: torch.Tensor, keys: torch.Tensor
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Packed taps, and the query's place and the keys as :class:`FocusLayer` takes them -> y and each layer's w."""
-        embedding, states = self.taps.unpack(taps)
+        """x (B, d'), T states h (B, N', d), query and keys as in :class:`FocusLayer` -> y, and each layer's w."""
         weights = []
         s = 0
         for gate, down, layer, h in zip(self.gates.sigmoid(), self.downs, self.layers, states, strict=True):
@@ -155,39 +145,27 @@ class FocusAdapter(SideMethod):
         super().__init__(clip, options)
         if not isinstance(clip.visual, VisionTransformer):
             raise ConfigError(f"needs open_clip's VisionTransformer as image tower, not {type(clip.visual).__name__}")
-        self.image = SideBranch(_evenly_spaced_taps(clip.visual, options.taps), options.reduction, options.attention)
-        self.text = None
-        if options.text:
-            self.pooling = _pooling(clip.text)
-            self.text = SideBranch(_evenly_spaced_taps(clip.text, options.taps), options.reduction, "unsuppressed")
-
-    @property
-    def tap_specs(self) -> dict[str, str]:
-        specs = super().tap_specs
-        return {"image": self.image.taps.spec, "text": self.text.taps.spec if self.text else specs["text"]}
-
-    def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return self.image.taps.read(clip.visual, clip.encode_image, images)
-
-    def tap_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-        if self.text is None:
-            return super().tap_text(clip, tokens)
-        return self.text.taps.read(clip.text, clip.encode_text, tokens)
+        self.pooling = _pooling(clip.text)
+        for modality, tower in towers(clip).items():  # evenly spaced blocks, the last included
+            blocks = len(blocks_of(tower))
+            count = min(options.taps, blocks)
+            layers = tuple((i + 1) * blocks // count - 1 for i in range(count))
+            self.taps = {**self.taps, modality: TowerTaps(layers, width_of(tower), tower.output_dim)}
+        self.image = SideBranch(self.taps["visual"], options.reduction, options.attention)
+        self.text = SideBranch(self.taps["text"], options.reduction, "unsuppressed")
 
     def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
         return self.image_and_weights(taps)[0]
 
     def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        if self.text is None:
-            return taps
-        return self.text(taps, *query_and_keys(tokens, **self.pooling))[0]
+        return self.text(*self.taps["text"].unpack(taps), *query_and_keys(tokens, **self.pooling))[0]
 
     def image_and_weights(self, taps: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Embeddings (B, d), and w (B, 1 + patches) of each focus layer."""
-        _, states = self.image.taps.unpack(taps)
+        embedding, states = self.taps["visual"].unpack(taps)
         is_cls = torch.zeros(states[0].shape[:2], device=taps.device)
         is_cls[:, 0] = 1
-        return self.image(taps, is_cls, is_cls == 0)
+        return self.image(embedding, states, is_cls, is_cls == 0)
 
 
 @torch.no_grad()
@@ -199,8 +177,7 @@ def focus_maps(model: AdaptedCLIP, images: torch.Tensor) -> torch.Tensor:
     """
     if not isinstance(model.method, FocusAdapter):
         raise ConfigError(f"focus maps need the method 'focus', not {model.name!r}")
-    taps = model.tap_image(images)
-    _, weights = model.method.image_and_weights(taps.float())
+    _, weights = model.method.image_and_weights(model.tap_image(images).float())
     patches = torch.stack(weights, dim=1)[:, :, 1:]  # (B, layers, patches)
     return patches.unflatten(-1, model.clip.visual.grid_size)
 
@@ -210,8 +187,7 @@ def query_and_keys(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Where a tower pools each of the captions (B, L), one-hot (B, L), and their other tokens, (B, L) bool."""
     places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-    pooled = text_global_pool(places, tokens, pool_type, eos_id)  # (B,)
-    at_query = one_hot(pooled, tokens.shape[1])
+    at_query = one_hot(text_global_pool(places, tokens, pool_type, eos_id), tokens.shape[1])
     is_token = places < lengths_without(tokens, pad_id)[:, None]
     return at_query.float(), is_token & (at_query == 0)
 
@@ -222,11 +198,4 @@ def _pooling(tower: nn.Module) -> dict:
         return {"pool_type": "first", "eos_id": None, "pad_id": tower.config.pad_token_id}
     if isinstance(tower, TextTransformer) and tower.cls_emb is None and tower.pool_type != "none":
         return {"pool_type": tower.pool_type, "eos_id": tower.eos_id, "pad_id": tower.pad_id}
-    raise ConfigError(f"this {type(tower).__name__} does not pool one of its caption's tokens; use text=False")
-
-
-def _evenly_spaced_taps(tower: nn.Module, count: int) -> TowerTaps:
-    """Evenly spaced blocks, the last included."""
-    blocks = len(blocks_of(tower))
-    count = min(count, blocks)
-    return TowerTaps(tuple((i + 1) * blocks // count - 1 for i in range(count)), width_of(tower), tower.output_dim)
+    raise ConfigError(f"this {type(tower).__name__} does not pool one of its caption's tokens; choose another method")

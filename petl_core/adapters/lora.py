@@ -2,26 +2,23 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
+from pydantic import PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 from torch.nn.utils import parametrize
 
-from petl_core.adapters.base import Method
+from petl_core.adapters.base import STRICT, Method
 from petl_core.adapters.towers import residual_blocks, towers, width_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class LoRAOptions:
     """How large a change of the weights can be."""
 
-    rank: int = 4
-    alpha: float = 4.0  # the change is scaled by alpha / rank
-
-    def __post_init__(self):
-        if self.rank < 1 or not 0 < self.alpha < math.inf:
-            raise ValueError("rank must be at least 1, alpha positive")
+    rank: PositiveInt = 4
+    alpha: PositiveFloat = 4.0  # the change is scaled by alpha / rank
 
 
 class LowRank(nn.Module):
@@ -45,6 +42,17 @@ class LowRank(nn.Module):
         return torch.cat([q, torch.zeros_like(q), v])
 
 
+class PlusChange(nn.Module):
+    """A frozen weight plus a change whose weights belong to the method, not to the backbone."""
+
+    def __init__(self, change: Callable[[], torch.Tensor]):
+        super().__init__()
+        self.change = change
+
+    def forward(self, weight: torch.Tensor) -> torch.Tensor:
+        return (weight.float() + self.change()).to(weight.dtype)
+
+
 class LoRA(Method):
     """Low-rank changes of the query and value projections of every block of both towers.
 
@@ -64,7 +72,7 @@ class LoRA(Method):
             for block in residual_blocks(tower):
                 layer = LowRank(width_of(tower), options).to(block.attn.in_proj_weight.device)
                 self.layers[modality].append(layer)
-                parametrize.register_parametrization(block.attn, "in_proj_weight", _PlusChange(layer.change))
+                parametrize.register_parametrization(block.attn, "in_proj_weight", PlusChange(layer.change))
 
     def encode_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
         with parametrize.cached():  # attention reads its weight several times
@@ -81,14 +89,3 @@ class LoRA(Method):
                 del weights[f"{name}.parametrizations.in_proj_weight.original"]
                 weights[f"{name}.in_proj_weight"] = module.in_proj_weight.detach()
         return weights
-
-
-class _PlusChange(nn.Module):
-    """A frozen weight plus a change whose weights belong to the method, not to the backbone."""
-
-    def __init__(self, change: Callable[[], torch.Tensor]):
-        super().__init__()
-        self.change = change
-
-    def forward(self, weight: torch.Tensor) -> torch.Tensor:
-        return (weight.float() + self.change()).to(weight.dtype)

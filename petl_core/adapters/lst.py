@@ -1,30 +1,26 @@
-"""LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning (Sung et al., NeurIPS'22)."""
+"""LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning (Sung et al., NeurIPS 2022)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from open_clip.transformer import LayerNorm, ResidualAttentionBlock, text_global_pool
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 
-from petl_core.adapters.base import SideMethod
-from petl_core.adapters.bottleneck import down_projection, up_projection
-from petl_core.adapters.taps import TowerTaps
-from petl_core.adapters.towers import residual_blocks, towers, width_of
+from petl_core.adapters.base import STRICT, SideMethod
+from petl_core.adapters.layers import down_projection, up_projection
+from petl_core.adapters.towers import TowerTaps, residual_blocks, towers, width_of
 from petl_core.errors import ConfigError
 
 GATE_TEMPERATURE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class LSTOptions:
     """The side network is ``reduction`` times narrower than its tower, heads and MLP included."""
 
-    reduction: int = 8
-
-    def __post_init__(self):
-        if self.reduction < 1:
-            raise ValueError("reduction must be at least 1")
+    reduction: PositiveInt = 8
 
 
 class SideNetwork(nn.Module):
@@ -42,9 +38,8 @@ class SideNetwork(nn.Module):
     def __init__(self, tower: nn.Module, reduction: int):
         super().__init__()
         frozen = residual_blocks(tower)
-        d = width_of(tower)
+        d, heads = width_of(tower), frozen[0].attn.num_heads
         r = d // reduction
-        heads = frozen[0].attn.num_heads
         if r < 1 or r % heads:
             raise ConfigError(f"reduction {reduction} leaves {r} of {d} dimensions, which {heads} heads cannot share")
         mlp = frozen[0].mlp
@@ -58,14 +53,14 @@ class SideNetwork(nn.Module):
         self.up = up_projection(r, tower.output_dim)
 
     def forward(self, h_0: torch.Tensor, states: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The input h_0 (B, N, d) of the first block and the outputs h_1 ... h_n of all -> s."""
+        """The input h_0 (B, N, d) of the first block and the outputs h_1 ... h_n of all -> s (B, N, r)."""
         n = h_0.shape[1]
         mask = torch.full((n, n), -torch.inf, device=h_0.device).triu(1) if self.causal else None
         s = self.down_input(h_0)
         gates = torch.sigmoid(self.alphas / GATE_TEMPERATURE)
         for mu, down, block, h in zip(gates, self.downs, self.blocks, states, strict=True):
             s = block(mu * s + (1 - mu) * down(h), attn_mask=mask)
-        return self.ln(s)  # (B, N, r)
+        return self.ln(s)
 
 
 class LST(SideMethod):
@@ -74,9 +69,6 @@ class LST(SideMethod):
     Embedding = frozen embedding + up(s at CLS or EOT). The paper and its code (ylsung/Ladder-Side-Tuning) replace the
     backbone's output by up(s), and start from weights pruned out of the backbone. Ours starts at random and would have
     to learn retrieval from scratch, so up(s) is added, and training starts at zero-shot CLIP.
-
-    The towers run without a graph: of their activations only the tapped tokens, which the ladders read, are kept for
-    the backward pass.
 
     On ViT-B/32, with L(i, o) = i o + o and r = d / 8, the side of a tower of width d has 12 blocks of
     4 L(r, r) + L(r, 4r) + L(4r, r) + 4r, 13 projections L(d, r), 12 gates, a LayerNorm of 2r and L(r, 512)
@@ -89,36 +81,19 @@ class LST(SideMethod):
 
     def __init__(self, clip: nn.Module, options: LSTOptions):
         super().__init__(clip, options)
-        sides = {modality: SideNetwork(tower, options.reduction) for modality, tower in towers(clip).items()}
-        self.sides = nn.ModuleDict(sides)
+        self.sides = nn.ModuleDict({m: SideNetwork(tower, options.reduction) for m, tower in towers(clip).items()})
         self.pooling = clip.text.pool_type, clip.text.eos_id
-        self.taps = {modality: _every_state(tower) for modality, tower in towers(clip).items()}
-
-    @property
-    def tap_specs(self) -> dict[str, str]:
-        return {"image": self.taps["visual"].spec, "text": self.taps["text"].spec}
-
-    def tap_image(self, clip: nn.Module, images: torch.Tensor) -> torch.Tensor:
-        return self.taps["visual"].read(clip.visual, clip.encode_image, images)
-
-    def tap_text(self, clip: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
-        return self.taps["text"].read(clip.text, clip.encode_text, tokens)
+        self.taps = {
+            m: TowerTaps(tuple(range(len(residual_blocks(tower)))), width_of(tower), tower.output_dim, block_input=True)
+            for m, tower in towers(clip).items()
+        }
 
     def image_from_taps(self, taps: torch.Tensor) -> torch.Tensor:
-        embedding, s = self._side_state("visual", taps)
-        return embedding + self.sides["visual"].up(s[:, 0])
+        embedding, (h_0, *states) = self.taps["visual"].unpack(taps)
+        side = self.sides["visual"]
+        return embedding + side.up(side(h_0, states)[:, 0])
 
     def text_from_taps(self, taps: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        embedding, s = self._side_state("text", taps)
-        return embedding + self.sides["text"].up(text_global_pool(s, tokens, *self.pooling))
-
-    def _side_state(self, modality: str, taps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The frozen embedding (B, d) and the side network's last state (B, N, r)."""
-        embedding, (h_0, *states) = self.taps[modality].unpack(taps)
-        return embedding, self.sides[modality](h_0, states)
-
-
-def _every_state(tower: nn.Module) -> TowerTaps:
-    """The input of the tower's first block and the output of every block."""
-    layers = tuple(range(len(residual_blocks(tower))))
-    return TowerTaps(layers, width_of(tower), tower.output_dim, block_input=True)
+        embedding, (h_0, *states) = self.taps["text"].unpack(taps)
+        side = self.sides["text"]
+        return embedding + side.up(text_global_pool(side(h_0, states), tokens, *self.pooling))

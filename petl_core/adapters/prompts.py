@@ -4,52 +4,43 @@ They enter at the residual blocks, after the token dropout of a second view, whi
 """
 
 import math
-from dataclasses import dataclass
 from functools import partial
 
 import torch
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
 from torch import nn
 
-from petl_core.adapters.base import Method
+from petl_core.adapters.base import STRICT, Method
 from petl_core.adapters.towers import residual_blocks, width_of
 from petl_core.backbone import caption_lengths
 from petl_core.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class CoOpOptions:
     """Learned tokens before a caption."""
 
-    tokens: int = 16
+    tokens: PositiveInt = 16
     deep: bool = False  # new tokens for every block; the canonical method has only the first block's
 
-    def __post_init__(self):
-        _check_tokens(self.tokens)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class VPTOptions:
     """Learned tokens next to the patches."""
 
-    tokens: int = 50
+    tokens: PositiveInt = 50
     deep: bool = True  # new tokens for every block; False is VPT-shallow
 
-    def __post_init__(self):
-        _check_tokens(self.tokens)
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class VLPromptOptions:
     """VPT's options and CoOp's."""
 
-    image_tokens: int = 50
+    image_tokens: PositiveInt = 50
     image_deep: bool = True
-    text_tokens: int = 16
+    text_tokens: PositiveInt = 16
     text_deep: bool = False
-
-    def __post_init__(self):
-        _check_tokens(self.image_tokens)
-        _check_tokens(self.text_tokens)
 
 
 class CoOp(Method):
@@ -157,8 +148,3 @@ def make_room(tokens: torch.Tensor, count: int, context: int, clip: nn.Module | 
 def _put_after_first(x: torch.Tensor, prompts: torch.Tensor, replace: int) -> torch.Tensor:
     """(B, N, width) with ``prompts`` (n, width) in the place of the ``replace`` tokens after the first."""
     return torch.cat([x[:, :1], prompts.to(x.dtype).expand(len(x), -1, -1), x[:, 1 + replace :]], dim=1)
-
-
-def _check_tokens(count: int) -> None:
-    if count < 1:
-        raise ValueError("the number of learned tokens must be at least 1")

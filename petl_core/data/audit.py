@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from petl_core.data import RetrievalData, Split, caption_key
 from petl_core.data.images import pixel_digest
+from petl_core.data.split import RetrievalData, caption_key
 
 RECALLS = (1, 5, 10)
 SPREAD_BINS = {"1": 1, "2": 2, "3-5": 5, "6-10": 10, "11-20": 20, "over 20": np.inf}  # label: upper end
@@ -52,11 +52,7 @@ class Audit:
         return {k: 100 * float(copies[place <= k].sum() / len(captions)) for k in RECALLS}
 
     def repeats(self) -> pd.DataFrame:
-        """Share of captions by how many images of their split have them.
-
-        Returns:
-            One row per split and bin: ``split``, ``spread`` (a key of ``SPREAD_BINS``) and ``share`` (percent).
-        """
+        """Percent of captions (``share``) by ``split`` and by how many of its images have them (``spread``, binned)."""
         images = pd.cut(self.captions["spread"], [0, *SPREAD_BINS.values()], labels=list(SPREAD_BINS))
         share = images.groupby(self.captions["split"]).value_counts(normalize=True).mul(100)
         return share.rename("share").reset_index()
@@ -94,56 +90,34 @@ class Audit:
 
 
 def audit(data: RetrievalData, count_tokens: TokenCounter | None = None, check_images: bool = True) -> Audit:
-    """Measure a data set.
-
-    Args:
-        data: its two splits.
-        count_tokens: gives the lengths of captions in tokens; without it they are not measured.
-        check_images: read every image, to find equal ones.
+    """Measure a data set; lengths in tokens only with ``count_tokens``, equal images only with ``check_images``.
 
     Raises:
         DataError: an image is broken.
     """
     splits = {"train": data.train, "test": data.test}
     keys = {name: [caption_key(caption) for caption in split.captions] for name, split in splits.items()}
-    other_keys = {"train": set(keys["test"]), "test": set(keys["train"])}
     images, captions = [], []
-    for name, split in splits.items():
-        images.append(_image_rows(split, check_images).assign(split=name))
-        captions.append(_caption_rows(split, keys[name], other_keys[name], count_tokens).assign(split=name))
-    return Audit(
-        name=data.name,
-        images=pd.concat(images, ignore_index=True),
-        captions=pd.concat(captions, ignore_index=True),
-        blank={name: split.blank for name, split in splits.items()},
-    )
-
-
-def _caption_rows(
-    split: Split, keys: list[str], other_keys: set[str], count_tokens: TokenCounter | None
-) -> pd.DataFrame:
-    pairs = pd.DataFrame({"key": keys, "image": split.image_of})
-    return pd.DataFrame(
-        {
-            "caption": split.captions,
-            "image": split.image_of,
-            "tokens": None if count_tokens is None else np.asarray(count_tokens(split.captions)),
-            "spread": pairs.groupby("key")["image"].transform("nunique"),
-            "leaked": pairs["key"].isin(other_keys),
-        }
-    )
-
-
-def _image_rows(split: Split, check_images: bool) -> pd.DataFrame:
-    pixels = None
-    if check_images:
-        with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
-            pixels = list(pool.map(pixel_digest, split.images))
-    return pd.DataFrame(
-        {
+    for (name, split), other in zip(splits.items(), ("test", "train"), strict=True):
+        pixels = None
+        if check_images:
+            with ThreadPoolExecutor() as pool:  # decoding releases the interpreter lock
+                pixels = list(pool.map(pixel_digest, split.images))
+        rows = {
             "file": [path.name for path in split.images],
             "scene": pd.Series(split.scenes, dtype=object),
             "captions": split.captions_per_image,
             "pixels": pd.Series(pixels, index=range(len(split.images)), dtype=object),
         }
-    )
+        images.append(pd.DataFrame(rows).assign(split=name))
+        pairs = pd.DataFrame({"key": keys[name], "image": split.image_of})
+        rows = {
+            "caption": split.captions,
+            "image": split.image_of,
+            "tokens": None if count_tokens is None else np.asarray(count_tokens(split.captions)),
+            "spread": pairs.groupby("key")["image"].transform("nunique"),
+            "leaked": pairs["key"].isin(set(keys[other])),
+        }
+        captions.append(pd.DataFrame(rows).assign(split=name))
+    blank = {name: split.blank for name, split in splits.items()}
+    return Audit(data.name, pd.concat(images, ignore_index=True), pd.concat(captions, ignore_index=True), blank)

@@ -77,8 +77,8 @@ PUBLISHED = (
 )
 
 
-def _drawn(name: str, settings: dict) -> KnownSet:
-    return KnownSet(
+DRAWN_SETS = (
+    KnownSet(
         name=name,
         train=settings["train"],
         test=settings["test"],
@@ -87,6 +87,6 @@ def _drawn(name: str, settings: dict) -> KnownSet:
         citation="this project",
         layout=f"{name}_precomp/",
     )
-
-
-CATALOGUE = {known.name: known for known in (*PUBLISHED, *(_drawn(*item) for item in DRAWN.items()))}
+    for name, settings in DRAWN.items()
+)
+CATALOGUE = {known.name: known for known in (*PUBLISHED, *DRAWN_SETS)}

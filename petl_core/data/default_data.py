@@ -6,7 +6,7 @@ The ``-tiny`` ones take seconds and serve as tests; the others make the default 
 from pathlib import Path
 from typing import Any
 
-from petl_core.data.loading import load
+from petl_core.data.layouts import load
 from petl_core.data.split import RetrievalData
 from petl_core.errors import ConfigError
 from petl_core.files import resolve
@@ -22,11 +22,6 @@ DRAWN: dict[str, dict[str, Any]] = {
 
 def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -> RetrievalData:
     """Read a data set as :func:`petl_core.data.load`; a default one is drawn if it does not exist.
-
-    Args:
-        name: name or path of the data set.
-        root: folder of data sets; a relative one starts at the project's root.
-        progress: show a bar while drawing.
 
     Raises:
         DataError: anything is missing or broken.

@@ -35,21 +35,11 @@ class Split:
 
     def with_blank_captions(self) -> Split:
         """The split with the blank captions that were dropped, after the others."""
-        return Split(
-            images=self.images,
-            captions=(*self.captions, *[""] * self.blank),
-            image_of=np.concatenate([self.image_of, np.array(self.blank_of, dtype=np.int64)]),
-            scenes=self.scenes,
-        )
+        image_of = np.concatenate([self.image_of, np.array(self.blank_of, dtype=np.int64)])
+        return Split(self.images, (*self.captions, *[""] * self.blank), image_of, self.scenes)
 
     def subset(self, images: Sequence[int] | np.ndarray) -> Split:
-        """Some of the images with their captions.
-
-        Args:
-            images: distinct indices of images.
-
-        Returns:
-            The images in this order, and their captions in their old order.
+        """Some of the images, in this order, with their captions, in their old order.
 
         Raises:
             IndexError: an index is out of range.
@@ -83,36 +73,25 @@ class RetrievalData:
 
     def fingerprint(self) -> str:
         """Digest of file names, scenes, captions and splits; it depends neither on pixels nor on the folder's place."""
-        content = [self._listing(split) for split in (self.train, self.test)]
+        content = [
+            [[self.image_name(path) for path in split.images], split.scenes, split.captions, split.image_of.tolist()]
+            for split in (self.train, self.test)
+        ]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     def image_digest(self) -> str:
-        """Digest of the content of all image files, in the order of the splits; cheap to compute again.
-
-        Raises:
-            OSError: an image file is missing.
-        """
+        """Digest of the content of all image files, in the order of the splits; cheap to compute again."""
         return sha256_of_all([*self.train.images, *self.test.images])
 
     def image_name(self, path: Path) -> str:
         """An image's name as the caption lists have it: its path inside the image folder, with forward slashes."""
         return "/".join(path.relative_to(self.root).parts[1:])
 
-    def _listing(self, split: Split) -> list[object]:
-        names = [self.image_name(path) for path in split.images]
-        return [names, split.scenes, split.captions, split.image_of.tolist()]
-
 
 def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
-    """Split validation off a training split, by image; an image without captions always stays in training.
+    """Split validation off a training split, by image: (training, validation), both in the order of the files.
 
-    Args:
-        train: the training split as released.
-        fraction: how many of the captioned images are held out, between 0 and 1.
-        seed: the same seed holds out the same images.
-
-    Returns:
-        Training and validation, disjoint; both keep the order of the files.
+    ``fraction`` counts captioned images; others always stay in training. The same seed holds out the same images.
 
     Raises:
         ValueError: the fraction is out of range, or there are too few images.

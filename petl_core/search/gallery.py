@@ -8,7 +8,7 @@
 A relative path starts at the project's root.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isnan
 from pathlib import Path
@@ -19,16 +19,14 @@ import torch
 from PIL import Image
 
 from petl_core.adapters import AdaptedCLIP
-from petl_core.data import Split
+from petl_core.data import Split, caption_key, read_image
+from petl_core.data.images import Window
 from petl_core.errors import ConfigError
 from petl_core.files import resolve
-from petl_core.search import models, reading
-from petl_core.search.exact import nearest
-from petl_core.search.index import Index, index
+from petl_core.inputs import embed_captions, embed_image_rows, prepare
+from petl_core.search import models
+from petl_core.search.index import index
 from petl_core.search.options import IndexOptions
-from petl_core.search.tiles import Window
-from petl_core.training import encoding
-from petl_core.parameters import require_at_least
 
 
 class Hit(NamedTuple):
@@ -53,6 +51,7 @@ class Gallery:
         hits_of: row and its score -> the images, or windows, that it is the embedding of; several if there are copies.
         options: how image files are read.
         unreadable: files that are left out, and why.
+        skipped: images of kinds that are not read: how many, by suffix.
         encoded: how many embeddings were new.
     """
 
@@ -61,6 +60,7 @@ class Gallery:
     hits_of: Callable[[int, float], list[Hit]]
     options: IndexOptions = field(default_factory=IndexOptions)
     unreadable: dict[str, str] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
     encoded: int = 0
 
     @classmethod
@@ -73,26 +73,48 @@ class Gallery:
         progress: bool = True,
     ) -> "Gallery":
         """The images of a folder; arguments and errors are those of :func:`petl_core.search.index.index`."""
+        options = options or IndexOptions()
         made = index(folder, model, cache_root, options, progress)
-        return cls(model, made.embeddings, _FolderHits(made), made.options, made.unreadable, made.encoded)
+        paths: dict[bytes, list[Path]] = {}
+        for path, content in made.contents.items():
+            paths.setdefault(content.encode(), []).append(made.folder / path)
+
+        def hits_of(row: int, score: float) -> list[Hit]:
+            content, x, y, width, height, lon, lat, _ = made.rows[row].item()
+            place = (None, None) if isnan(lon) else (lon, lat)
+            return [Hit(path, score, Window(x, y, width, height), *place) for path in paths[content]]
+
+        embeddings = made.rows["embedding"]
+        return cls(model, embeddings, hits_of, options, made.unreadable, made.skipped, made.encoded)
 
     @classmethod
-    def of_split(cls, split: Split, model: AdaptedCLIP, progress: bool = True) -> "Gallery":
-        """The images of a data set's split, with their scenes and captions."""
-        prepared = encoding.prepare(split, model.backbone, progress)
+    def of_split(
+        cls, split: Split, model: AdaptedCLIP, progress: bool = True, cache_root: str | Path = "runs/cache"
+    ) -> "Gallery":
+        """The images of a data set's whole split, with their scenes and captions."""
+        prepared = prepare(split, model, resolve(cache_root), progress=progress).part(split)
         rows = torch.arange(int(prepared.image_rows.max()) + 1)
-        embeddings = encoding.embed_images(model, prepared, rows, progress).numpy()
-        return cls(model, embeddings, _SplitHits(split, prepared.image_rows.numpy()), encoded=len(rows))
+        row_of = prepared.image_rows.numpy()  # (N,) the row of each image
+
+        def hits_of(row: int, score: float) -> list[Hit]:
+            return [
+                Hit(
+                    split.images[image],
+                    score,
+                    scene=split.scenes[image],
+                    captions=tuple(split.captions[i] for i in np.flatnonzero(split.image_of == image)),
+                )
+                for image in np.flatnonzero(row_of == row)
+            ]
+
+        embeddings = embed_image_rows(model, prepared, rows).numpy()
+        return cls(model, embeddings, hits_of, encoded=len(rows))
 
     def search_text(self, query: str, k: int = 10) -> list[Hit]:
-        """The k best images, or windows, for a text, best first.
-
-        Raises:
-            ConfigError: an empty text, or k < 1.
-        """
+        """The k best images, or windows, for a text, best first; a ConfigError for an empty text, or k < 1."""
         if not query.strip():
             raise ConfigError("the query is empty; say what to look for")
-        return self.nearest_to(encoding.embed_captions(self.model, [query])[0], k)
+        return self.nearest_to(embed_captions(self.model, [query])[0], k)
 
     def search_image(self, path: str | Path, k: int = 10, window: Window | None = None) -> list[Hit]:
         """The k images, or windows, most like an image file or a window of it, best first.
@@ -101,49 +123,40 @@ class Gallery:
             ConfigError: k < 1.
             petl_core.data.DataError: the file cannot be read.
         """
-        image = reading.read_whole(resolve(path), self.options, window)
-        return self.nearest_to(models.embed_picture(self.model, image), k)
+        picture = read_image(resolve(path), self.options, window)
+        return self.nearest_to(models.embed_picture(self.model, picture), k)
 
     def nearest_to(self, query: np.ndarray, k: int = 10) -> list[Hit]:
-        """The k images, or windows, nearest to an embedding (d,), best first.
-
-        Raises:
-            ConfigError: k < 1.
-        """
-        require_at_least(1, k=k)
-        found = zip(*nearest(self.embeddings, query, k), strict=True)
-        return [hit for row, score in found for hit in self.hits_of(int(row), float(score))][:k]
+        """The k images, or windows, nearest to an embedding (d,), best first; a ConfigError for k < 1."""
+        if k < 1:
+            raise ConfigError(f"k = {k!r} must be at least 1")
+        return [hit for row, score in nearest(self.embeddings, query, k) for hit in self.hits_of(row, score)][:k]
 
     def picture(self, hit: Hit) -> Image.Image:
         """What a hit shows, as RGB."""
-        return reading.read_whole(hit.path, self.options, hit.window)
+        return read_image(hit.path, self.options, hit.window)
 
 
-class _FolderHits:
-    """The images that the rows of an index belong to."""
+@dataclass(frozen=True)
+class Captions:
+    """Distinct captions (T,) and their normalised embeddings (T, d) float32, searched by image."""
 
-    def __init__(self, made: Index):
-        self._tiles = made.tiles
-        self._paths: dict[bytes, list[Path]] = {}
-        for path, content in made.contents.items():
-            self._paths.setdefault(content.encode(), []).append(made.folder / path)
+    texts: tuple[str, ...]
+    embeddings: np.ndarray
 
-    def __call__(self, row: int, score: float) -> list[Hit]:
-        content, x, y, width, height, lon, lat = self._tiles[row].item()
-        place = (None, None) if isnan(lon) else (lon, lat)
-        return [Hit(path, score, Window(x, y, width, height), *place) for path in self._paths[content]]
+    @classmethod
+    def of(cls, captions: Sequence[str], model: AdaptedCLIP) -> "Captions":
+        """Any captions, each encoded once."""
+        first = {caption_key(caption): caption for caption in reversed(captions)}
+        texts = tuple(first[key] for key in dict.fromkeys(caption_key(caption) for caption in captions))
+        return cls(texts, embed_captions(model, texts))
+
+    def nearest_to(self, query: np.ndarray, k: int = 10) -> list[tuple[str, float]]:
+        """The k captions nearest to an embedding (d,), best first, with their cosines."""
+        return [(self.texts[row], score) for row, score in nearest(self.embeddings, query, k)]
 
 
-class _SplitHits:
-    """The images that the rows of an embedded split belong to."""
-
-    def __init__(self, split: Split, row_of: np.ndarray):
-        self._split = split
-        self._row_of = row_of  # (N,) the row of each image
-
-    def __call__(self, row: int, score: float) -> list[Hit]:
-        return [self._hit(int(image), score) for image in np.flatnonzero(self._row_of == row)]
-
-    def _hit(self, image: int, score: float) -> Hit:
-        captions = tuple(self._split.captions[i] for i in np.flatnonzero(self._split.image_of == image))
-        return Hit(self._split.images[image], score, scene=self._split.scenes[image], captions=captions)
+def nearest(rows: np.ndarray, query: np.ndarray, k: int) -> list[tuple[int, float]]:
+    """The k rows (R, d) of highest scalar product with a query (d,), and that product, best first."""
+    best = (torch.from_numpy(np.asarray(rows)) @ torch.from_numpy(query)).topk(min(k, len(rows)))
+    return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))

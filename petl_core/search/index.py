@@ -1,18 +1,25 @@
 """``index(folder, model)``: the images of a folder as embeddings on disk, made once and then kept up to date.
 
-An image is identified by its content: renaming or copying a file encodes nothing, and copies share one embedding.
+    about.json     what the index is of: its digest names the index's folder
+    parts/1.npy    a batch of rows, written as soon as it is encoded
+    rows.npy       every tile of every image with its embedding, merged from the parts
+    files.json     size, time of change and content of each file: saves reading the files again
+
+An image is identified by its content: renaming or copying a file encodes nothing, and copies share one embedding. Each
+file of an index is replaced as a whole, and every row is true by itself, so whatever a killed process leaves is used.
 """
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import logging
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple, TypeVar
 
 import filelock
 import numpy as np
@@ -20,22 +27,23 @@ import torch
 from tqdm.auto import tqdm
 
 from petl_core.adapters import AdaptedCLIP
-from petl_core.data import DataError
-from petl_core.errors import ConfigError
-from petl_core.files import resolve, sha256_cached
-from petl_core.search import models, reading
-from petl_core.search.options import IndexOptions
-from petl_core.search.scanning import Stamp, scan
-from petl_core.search.store import TILE, EmbeddedTiles, File, Snapshot, Store
-from petl_core.search.tiles import Window, windows
-from petl_core.training.encoding import ENCODE_BATCH
+from petl_core.data.images import SUFFIXES, ImageFile, Window, open_image
+from petl_core.errors import ConfigError, DataError
+from petl_core.files import read_json, resolve, sha256_cached, write_atomically, write_json
+from petl_core.inputs import BATCH
+from petl_core.search import models
+from petl_core.search.options import IndexOptions, windows
 
-FORMAT = 1  # raised whenever the same images would be read, cut or stored differently
+log = logging.getLogger(__name__)
+
+FORMAT = 2  # raised whenever the same images would be read, cut or stored differently
 TILES_PER_JOB = 32  # tiles of one image that a thread reads at once
 JOBS_AHEAD = 8  # such jobs that may wait for the encoder
+NARROWEST = 16  # pixels: the shorter side of an image that is cut
+NOT_READ = (".jp2", ".j2k", ".heic", ".avif", ".img", ".vrt", ".dng", ".nitf", ".ecw", ".hdf", ".nc")  # but images
 
-T = TypeVar("T")
-R = TypeVar("R")
+Job = tuple[str, ImageFile, list[Window]]  # tiles of an image, by its content
+Tile = tuple[tuple, torch.Tensor]  # the fields of its row but the embedding; (3, H, W) input
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,10 @@ class Index:
     """The images of a folder as embeddings; later calls of :func:`index` do not change it."""
 
     folder: Path
-    options: IndexOptions
-    embeddings: np.ndarray  # (R, d) float32, normalised, memory-mapped; in the order of paths, then of tiles
-    tiles: np.ndarray  # (R,) records: content, x, y, width, height, lon, lat
-    contents: dict[str, str]  # the digest of each image, by its path in the folder
+    rows: np.ndarray  # (R,) records: content, x, y, width, height, lon, lat, embedding (d,) normalised; memory-mapped
+    contents: dict[str, str]  # the digest of each image, by its path in the folder, sorted
     unreadable: dict[str, str]  # why, by path in the folder
+    skipped: dict[str, int]  # images of kinds that are not read: how many, by suffix
     encoded: int  # tiles encoded by this call
 
 
@@ -60,176 +67,214 @@ def index(
 ) -> Index:
     """The index of a folder: read if it is up to date; otherwise new and changed images are encoded first.
 
-    After a kill, the next call resumes. Each model and each set of options has its own index. Processes that want the
-    same index at the same time make it once.
-
-    Args:
-        folder: of images (JPEG, PNG, TIFF, GeoTIFF), at any depth.
-        model: whose image tower encodes them.
-        cache_root: folder of all indexes.
-        options: how images are cut and stretched; the defaults of :class:`IndexOptions` if None.
-        progress: show bars on stderr.
+    After a kill, the next call resumes. Each model and each set of options has its own index below ``cache_root``.
+    Processes that want the same index at the same time make it once.
 
     Raises:
         ConfigError: not a folder, no image that can be read, or rasters without rasterio.
         OSError: the disk is full.
     """
     folder, options = resolve(folder).resolve(), options or IndexOptions()
-    about = {
-        "format": FORMAT,
-        "folder": str(folder),
-        "model": models.fingerprint(model),
-        "options": asdict(options),
-    }
+    about = {"format": FORMAT, "folder": str(folder), "model": models.fingerprint(model), "options": asdict(options)}
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:16]
-    root = resolve(cache_root)
-    root.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(root / f".{name}.lock"), ThreadPoolExecutor() as pool:
-        return _Indexer(folder, options, Store(root / name, about), pool, progress).run(model)
+    home = resolve(cache_root) / name
+    home.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(home.with_name(f".{name}.lock")), ThreadPoolExecutor() as pool:
+        write_json(home / "about.json", about)
+        stamps, unreadable, skipped = scan(folder)
+        old, known = _load_rows(home / "rows.npy"), _load_files(home / "files.json")
+        embedded = {content.decode() for content in np.unique(old["content"])} if old is not None else set()
 
+        # Read the header of each file that is new, has changed, or is not in the rows.
+        def probe(path: str) -> tuple[str, ImageFile | None, str]:
+            try:
+                content = sha256_cached(folder / path)[:32]
+                return content, None if content in embedded else _open(folder / path, options), ""
+            except OSError as error:
+                return "", None, f"cannot be read ({error.strerror})"
+            except DataError as error:
+                return "", None, str(error).removeprefix(f"{folder / path}: ")
 
-class _Probe(NamedTuple):
-    """What is known about a file before its pixels are read."""
-
-    content: str = ""  # digest
-    source: reading.Source | None = None  # None if it need not, or cannot, be read
-    reason: str = ""  # why it cannot be read
-
-
-class _Tile(NamedTuple):
-    """A tile, ready to be encoded."""
-
-    record: tuple  # of TILE
-    input: torch.Tensor  # (3, H, W)
-
-
-@dataclass(frozen=True)
-class _Indexer:
-    """Brings an index up to date."""
-
-    folder: Path
-    options: IndexOptions
-    store: Store
-    pool: ThreadPoolExecutor
-    progress: bool
-
-    def run(self, model: AdaptedCLIP) -> Index:
-        # Find out what has changed since the last snapshot.
-        stamps = scan(self.folder)
-        snapshot = self.store.snapshot()
-        known = snapshot.files if snapshot else {}
-        probes = self._probe_all(stamps, known)
-
-        # Encode what is new, and store each batch: a kill then loses little.
-        reasons: dict[str, str] = {}  # by content
-        tiles = self._read_all(model, probes, reasons)
-        encoded = 0
-        while batch := list(islice(tiles, ENCODE_BATCH)):
-            records = np.array([tile.record for tile in batch], dtype=TILE)
-            self.store.add_batch(records, models.embed(model, [tile.input for tile in batch]))
-            encoded += len(batch)
-
-        # Separate the files that have an embedding from those that cannot be read.
-        batches = self.store.batches()
-        embedded = {file.content for file in known.values()}.union(*(_contents(batch) for batch in batches))
-        files, unreadable = {}, {}
-        for path, probe in probes.items():
-            reason = probe.reason or reasons.get(probe.content, "")
-            if reason or probe.content not in embedded:
-                unreadable[path] = reason or "holds no data"
-            else:
-                files[path] = File(stamps[path], probe.content)
-        if not files:
-            path, reason = next(iter(unreadable.items()))
-            raise ConfigError(f"{self.folder}: no image can be read; first {path}: {reason}")
-
-        # Publish a new snapshot, unless the last one is still right.
-        if snapshot is None or batches or files != known:
-            order = _order(snapshot, batches, files)
-            snapshot = self.store.publish([*([snapshot.embedded] if snapshot else []), *batches], order, files)
-        contents = {path: file.content for path, file in files.items()}
-        rows, records = snapshot.embedded.rows, snapshot.embedded.tiles
-        return Index(self.folder, self.options, rows, records, contents, unreadable, encoded)
-
-    def _probe_all(self, stamps: dict[str, Stamp], known: dict[str, File]) -> dict[str, _Probe]:
-        """Every file, in order; only files that are new, or whose stamp has changed, are opened."""
-        new = [path for path, stamp in stamps.items() if path not in known or known[path].stamp != stamp]
-        probe = partial(self._probe, {file.content for file in known.values()})
-        bar = tqdm(self.pool.map(probe, new), "new files", len(new), disable=not (self.progress and new), unit="file")
+        new = [
+            path for path, stamp in stamps.items() if known.get(path, [])[:2] != stamp or known[path][2] not in embedded
+        ]
+        bar = tqdm(pool.map(probe, new), "new files", len(new), disable=not (progress and new), unit="file")
         probed = dict(zip(new, bar, strict=True))
-        return {path: probed[path] if path in probed else _Probe(known[path].content) for path in stamps}
+        content_of = {path: probed[path][0] if path in probed else known[path][2] for path in stamps}
+        unreadable |= {path: reason for path, (_, _, reason) in probed.items() if reason}
 
-    def _probe(self, embedded: set[str], name: str) -> _Probe:
-        path = self.folder / name
-        try:
-            content = sha256_cached(path)[:32]
-            return _Probe(content, None if content in embedded else reading.probe(path, self.options))
-        except (OSError, DataError) as error:
-            return _Probe(reason=_reason(path, error))
-
-    def _read_all(self, model: AdaptedCLIP, probes: dict[str, _Probe], reasons: dict[str, str]) -> Iterator[_Tile]:
-        """The tiles to be encoded, prefetched by threads; why an image cannot be read is added to ``reasons``."""
-        done: set[tuple[str, int, int]] = set()  # by a call that was killed
-        for batch in self.store.batches():
-            done.update((record["content"].decode(), int(record["x"]), int(record["y"])) for record in batch.tiles)
-        sources = {probe.content: probe.source for probe in probes.values() if probe.source}
-        jobs = []
-        for content, source in sources.items():
-            cut = windows(source.width, source.height, self.options.tile, self.options.overlap)
+        # Encode what is new; each batch is stored at once, and what a killed call has stored is left out.
+        parts = _load_parts(home)
+        done = {(row["content"].decode(), int(row["x"]), int(row["y"])) for _, part in parts for row in part}
+        jobs: list[Job] = []
+        for content, file in {content: file for content, file, _ in probed.values() if file}.items():
+            cut = windows(file.width, file.height, options.tile, options.overlap)
             left = [window for window in cut if (content, window.x, window.y) not in done]
-            jobs += [(content, source, left[i : i + TILES_PER_JOB]) for i in range(0, len(left), TILES_PER_JOB)]
+            jobs += [(content, file, left[i : i + TILES_PER_JOB]) for i in range(0, len(left), TILES_PER_JOB)]
+        broken: dict[str, str] = {}  # why, by content
+        tiles = _read_tiles(pool, model, jobs, broken, progress)
+        number, encoded = max((number for number, _ in parts), default=0), 0
+        while batch := list(islice(tiles, BATCH)):
+            embeddings = models.embed(model, [image for _, image in batch])
+            rows = np.array(
+                [(*fields, row) for (fields, _), row in zip(batch, embeddings, strict=True)],
+                dtype=_row_type(embeddings.shape[1]),
+            )
+            number, encoded = number + 1, encoded + len(rows)
+            _save(home / "parts" / f"{number}.npy", rows)
 
-        def read(job: tuple[str, reading.Source, list[Window]]) -> list[_Tile]:
-            content, source, wanted = job
-            return [
-                _Tile((content, *window, *source.centre(window)), models.as_input(model, image))
-                for window, image in zip(wanted, source.read(wanted), strict=True)
-                if image is not None
-            ]
+        # Tell the files that have an embedding from those that cannot be read.
+        parts = _load_parts(home)
+        embedded.update(content.decode() for _, part in parts for content in np.unique(part["content"]))
+        contents = {}
+        for path, content in content_of.items():
+            if content in broken or (content and content not in embedded):
+                unreadable[path] = broken.get(content, "holds no data")
+            elif content:
+                contents[path] = content
+        if not contents:
+            path, reason = next(iter(unreadable.items()))
+            raise ConfigError(f"{folder}: no image can be read; first {path}: {reason}")
 
-        count = sum(len(wanted) for _, _, wanted in jobs)
-        with tqdm(total=count, desc="tiles", disable=not (self.progress and count), unit="tile") as bar:
-            for (content, source, wanted), future in _prefetch(self.pool, read, jobs):
+        # Merge: rows by path, then from top left; those of images that are gone are dropped.
+        files = {path: [*stamps[path], content] for path, content in contents.items()}
+        if old is None or parts or files != known:
+            _save(
+                home / "rows.npy",
+                _merged([*([old] if old is not None else []), *(part for _, part in parts)], contents),
+            )
+            write_json(home / "files.json", files)
+            shutil.rmtree(home / "parts", ignore_errors=True)
+            old = _load_rows(home / "rows.npy")
+        assert old is not None
+        return Index(folder, old, contents, dict(sorted(unreadable.items())), skipped, encoded)
+
+
+def scan(folder: Path) -> tuple[dict[str, list[int]], dict[str, str], dict[str, int]]:
+    """The images below a folder; linked folders are followed once, hidden files and folders left out.
+
+    Returns:
+        Size and time of change of each, by its path in the folder, sorted; sub-folders that cannot be read, and why;
+        how many images of other kinds there are, by suffix.
+
+    Raises:
+        ConfigError: it is not a folder, or holds no image.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; name one that holds images")
+    stamps: dict[str, list[int]] = {}
+    unreadable: dict[str, str] = {}
+    skipped: Counter[str] = Counter()
+
+    def note(error: OSError) -> None:
+        unreadable[os.path.relpath(error.filename, folder)] = f"cannot be read ({error.strerror})"
+
+    seen: set[str] = set()
+    for place, folders, names in os.walk(folder, onerror=note, followlinks=True):
+        seen.add(os.path.realpath(place))
+        folders[:] = [
+            name
+            for name in sorted(folders)
+            if not name.startswith(".")
+            and not (os.path.islink(link := os.path.join(place, name)) and os.path.realpath(link) in seen)
+        ]
+        for name in names:
+            path, suffix = Path(place, name), Path(name).suffix.lower()
+            if name.startswith("."):
+                continue
+            if suffix in SUFFIXES:
                 try:
-                    yield from future.result()
-                except DataError as error:
-                    reasons[content] = _reason(source.path, error)
-                bar.update(len(wanted))
+                    status = path.stat()
+                    stamp = [status.st_size, status.st_mtime_ns]
+                except OSError:  # a broken link, or just removed: reading it will say so
+                    stamp = [0, 0]
+                stamps[path.relative_to(folder).as_posix()] = stamp
+            elif suffix in NOT_READ:
+                skipped[suffix] += 1
+    if not stamps:
+        raise ConfigError(f"{folder} holds no images ({', '.join(SUFFIXES)})")
+    return dict(sorted(stamps.items())), unreadable, dict(skipped)
 
 
-def _prefetch(pool: ThreadPoolExecutor, function: Callable[[T], R], jobs: Iterable[T]) -> Iterator[tuple[T, Future[R]]]:
-    """Each job, in order, with its future; only a few jobs run ahead, since results take memory."""
-    waiting: deque[tuple[T, Future[R]]] = deque()
-    for job in jobs:
-        waiting.append((job, pool.submit(function, job)))
-        if len(waiting) > JOBS_AHEAD:
-            yield waiting.popleft()
-    yield from waiting
+def _open(path: Path, options: IndexOptions) -> ImageFile:
+    file = open_image(path, options)
+    if min(file.width, file.height) < NARROWEST and max(file.width, file.height) > options.tile:
+        problem = f"{file.width} x {file.height} pixels are too narrow to be cut into tiles"
+        raise DataError(f"{path}: {problem}. Leave the file out")
+    return file
 
 
-def _order(snapshot: Snapshot | None, batches: list[EmbeddedTiles], files: dict[str, File]) -> np.ndarray:
-    """The rows of the next snapshot, counted over the last one and all batches: by path, then from top left."""
-    # Rank each image by the first path that has its content; -1 for images that are gone.
-    tiles = np.concatenate([*([snapshot.embedded.tiles] if snapshot else []), *(batch.tiles for batch in batches)])
-    contents = dict.fromkeys(file.content for file in files.values())
-    rank_of = {content: rank for rank, content in enumerate(contents)}
-    distinct, number = np.unique(tiles["content"], return_inverse=True)
-    rank = np.array([rank_of.get(content.decode(), -1) for content in distinct])[number]
+def _read_tiles(
+    pool: ThreadPoolExecutor, model: AdaptedCLIP, jobs: list[Job], broken: dict[str, str], progress: bool
+) -> Iterator[Tile]:
+    """The tiles to be encoded, read ahead by threads; why an image cannot be read is added to ``broken``."""
 
-    # Drop batches that are in the snapshot already: a kill came before they were removed.
-    if snapshot:
-        repeated = np.isin(tiles["content"], np.unique(snapshot.embedded.tiles["content"]))
-        repeated[: len(snapshot.embedded.tiles)] = False
-        rank[repeated] = -1
+    def read(job: Job) -> list[Tile]:
+        content, file, wanted = job
+        return [
+            ((content, *window, *file.centre(window)), models.as_input(model, image))
+            for window, image in zip(wanted, file.read(wanted), strict=True)
+            if image is not None
+        ]
 
-    # Sort what is left.
-    kept = np.flatnonzero(rank >= 0)
-    return kept[np.lexsort((tiles["x"][kept], tiles["y"][kept], rank[kept]))]
+    ahead: deque[tuple[Job, Future[list[Tile]]]] = deque()
+    waiting = iter(jobs)
+    count = sum(len(wanted) for _, _, wanted in jobs)
+    with tqdm(total=count, desc="tiles", disable=not (progress and count), unit="tile") as bar:
+        while True:
+            ahead.extend((job, pool.submit(read, job)) for job in islice(waiting, JOBS_AHEAD - len(ahead)))
+            if not ahead:
+                return
+            (content, file, wanted), future = ahead.popleft()
+            try:
+                yield from future.result()
+            except DataError as error:
+                broken[content] = str(error).removeprefix(f"{file.path}: ")
+            bar.update(len(wanted))
 
 
-def _contents(batch: EmbeddedTiles) -> set[str]:
-    return {content.decode() for content in np.unique(batch.tiles["content"])}
+def _row_type(width: int) -> np.dtype:
+    place = [("x", "<i4"), ("y", "<i4"), ("width", "<i4"), ("height", "<i4"), ("lon", "<f8"), ("lat", "<f8")]
+    return np.dtype([("content", "S32"), *place, ("embedding", "<f4", (width,))])
 
 
-def _reason(path: Path, error: Exception) -> str:
-    return str(error).removeprefix(f"{path}: ")
+def _save(file: Path, rows: np.ndarray) -> None:
+    write_atomically(file, lambda path: np.save(path, rows))
+
+
+def _load_rows(file: Path) -> np.ndarray | None:
+    """Rows of an index, mapped copy on write, since torch requires writable memory; None if they must be made again."""
+    try:
+        rows = np.load(file, mmap_mode="c")
+        if rows.ndim == 1 and rows.dtype == _row_type(rows["embedding"].shape[1]):
+            return rows
+        raise ValueError("its rows are of another kind")
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError, IndexError) as error:
+        log.warning("%s is broken (%s) and will be made again", file, error)
+        return None
+
+
+def _load_files(file: Path) -> dict[str, list]:
+    try:
+        return read_json(file)
+    except (OSError, ConfigError):  # all files are read again, and none is encoded again
+        return {}
+
+
+def _load_parts(home: Path) -> list[tuple[int, np.ndarray]]:
+    parts = [(int(file.stem), _load_rows(file)) for file in (home / "parts").glob("[0-9]*.npy")]
+    return sorted(((number, part) for number, part in parts if part is not None), key=lambda part: part[0])
+
+
+def _merged(sources: list[np.ndarray], contents: dict[str, str]) -> np.ndarray:
+    """The rows of the images in ``contents`` {path: content}, each tile once, by path and then from top left."""
+    rank_of = {content: rank for rank, content in enumerate(dict.fromkeys(contents.values()))}
+    fields = np.concatenate([source[["content", "x", "y"]] for source in sources])
+    _, first = np.unique(fields, return_index=True)
+    distinct, image = np.unique(fields["content"], return_inverse=True)
+    rank = np.array([rank_of.get(content.decode(), -1) for content in distinct])[image]
+    kept = first[rank[first] >= 0]
+    order = kept[np.lexsort((fields["x"][kept], fields["y"][kept], rank[kept]))]
+    return np.concatenate(sources)[order]

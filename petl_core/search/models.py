@@ -14,65 +14,36 @@ from PIL import Image
 from petl_core import adapters, backbone
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import input_dtype
-from petl_core.runs import experiment
-from petl_core.runs.folder import find_run, open_run
-from petl_core.training.default_backbones import find_or_pretrain, require_weights
+from petl_core.errors import ConfigError
+from petl_core.runs.archive import open_run
+from petl_core.runs.run import find_device, load_model, require_weights
 
 
-def zero_shot(
-    name: str,
-    pretrained: str = "",
-    runs_root: str | Path = "runs",
-    data_root: str | Path = "data",
-    device: str = "auto",
-) -> AdaptedCLIP:
-    """A CLIP without adaptation.
-
-    Args:
-        name: as :func:`petl_core.backbone.load` takes it, or a default backbone, which is pre-trained if need be.
-        pretrained: tag or weights file, for an open_clip model name.
-        runs_root: folder of all runs, where default backbones are kept.
-        data_root: folder of the data sets, on which default backbones are pre-trained.
-        device: "cpu", "cuda", "cuda:1", or "auto".
+def zero_shot(name: str, pretrained: str = "", device: str = "auto") -> AdaptedCLIP:
+    """A CLIP without adaptation, as :func:`petl_core.backbone.load` takes it.
 
     Raises:
         ConfigError: an unknown model, tag, folder or device, or a model whose weights would be random.
     """
     require_weights(name, pretrained)
-    weights = find_or_pretrain(name, runs_root, data_root, progress=True)
-    frozen = backbone.load(weights, pretrained, device=experiment.find_device(device))
-    return adapters.attach(frozen, "zero_shot").eval()
+    return adapters.attach(backbone.load(name, pretrained, device=find_device(device)), "zero_shot").eval()
 
 
-def of_run(
-    run: str | Path, runs_root: str | Path = "runs", data_root: str | Path = "data", device: str = "auto"
-) -> AdaptedCLIP:
-    """The model of a finished run.
-
-    Args:
-        run: see :func:`petl_core.runs.folder.find_run`.
-        runs_root: folder of all runs, in which a name is looked up.
-        data_root: folder of the data sets.
-        device: "cpu", "cuda", "cuda:1", or "auto".
-
-    Raises:
-        ConfigError: it is not a finished run.
-    """
-    return experiment.load_model(open_run(find_run(run, runs_root)), data_root, device)
+def of_run(run: str | Path, runs_root: str | Path = "runs", device: str = "auto") -> AdaptedCLIP:
+    """The model of a finished run, by its name or folder; a ConfigError if it is none."""
+    return load_model(open_run(run, runs_root), device)
 
 
 def fingerprint(model: AdaptedCLIP) -> str:
     """Digest of what decides a model's image embeddings: backbone, method, trained weights, preprocessing."""
-    digest = hashlib.sha256()
     facts = {
         "backbone": model.backbone_fingerprint,
-        "architecture": model.backbone_architecture,
         "precision": str(input_dtype(model.clip)),
         "method": model.name,
         "options": dataclasses.asdict(model.options),
         "preprocessing": model.backbone.preprocessing,
     }
-    digest.update(json.dumps(facts, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name, weight in sorted(model.trainable().items()):
         digest.update(name.encode() + weight.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
@@ -86,9 +57,12 @@ def as_input(model: AdaptedCLIP, image: Image.Image) -> torch.Tensor:
 
 @torch.no_grad()
 def embed(model: AdaptedCLIP, inputs: Sequence[torch.Tensor]) -> np.ndarray:
-    """(B, d) normalised float32 embeddings of the (3, H, W) inputs of B images."""
+    """(B, d) normalised float32 embeddings of the (3, H, W) inputs of B images; a ConfigError if not finite."""
     model.eval()
-    return model.encode_image(torch.stack(list(inputs)).to(model.device), normalize=True).cpu().numpy()
+    embeddings = model.encode_image(torch.stack(list(inputs)).to(model.device), normalize=True).cpu().numpy()
+    if not np.isfinite(embeddings).all():
+        raise ConfigError(f"{model.name}: its embeddings are NaN or infinite; its weights are broken: use another")
+    return embeddings
 
 
 def embed_picture(model: AdaptedCLIP, picture: Image.Image) -> np.ndarray:

@@ -1,44 +1,43 @@
-"""How the images of a folder are read for an index. Other options make another index."""
+"""How the images of a folder are read and cut for an index. Other options make another index."""
 
-import dataclasses
+import math
 from dataclasses import dataclass
 
+from petl_core.data.images import ReadOptions, Window
 from petl_core.errors import ConfigError
-from petl_core.parameters import check_types
-
-STRETCHES = ("auto", "percentile", "range")
 
 
 @dataclass(frozen=True)
-class IndexOptions:
-    """How images are cut, and how the pixels of a raster (:mod:`petl_core.search.reading`) become 8-bit RGB.
-
-    Raises:
-        ConfigError: a field of the wrong type or out of range.
-    """
+class IndexOptions(ReadOptions):
+    """Bands and stretch as in :class:`ReadOptions`, and how images are cut; a ConfigError if out of range."""
 
     tile: int = 512  # pixels; an image that is wider or higher is cut into square tiles
     overlap: float = 0.125  # of neighbouring tiles, as a fraction of a tile's side, at least
-    bands: tuple[int, ...] = (1, 2, 3)  # red, green, blue, counted from 1; Sentinel-2 has (4, 3, 2)
-    stretch: str = "auto"  # "percentile", "range", or "auto": 8-bit pixels as they are, wider ones by percentiles
-    limits: tuple[float, ...] = (2.0, 98.0)  # what becomes 0 and 255: percentiles of a band, or pixel values ("range")
 
     def __post_init__(self) -> None:
-        for name in ("bands", "limits"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        declared = {field.name: field.type for field in dataclasses.fields(self)}
-        check_types(dataclasses.asdict(self), declared, "options of the index")
-        numbers = [type(value) is int for value in self.bands]
-        self._require(self.tile >= 16, "tile", "at least 16 pixels")
-        self._require(0 <= self.overlap <= 0.9, "overlap", "a fraction from 0 to 0.9")
-        self._require(
-            len(self.bands) == 3 and all(numbers) and min(self.bands) >= 1, "bands", "three band numbers from 1"
-        )
-        self._require(self.stretch in STRETCHES, "stretch", f"one of {', '.join(STRETCHES)}")
-        self._require(len(self.limits) == 2 and self.limits[0] < self.limits[1], "limits", "two rising numbers")
-        if self.stretch != "range":
-            self._require(self.limits[0] >= 0 and self.limits[1] <= 100, "limits", "percentiles from 0 to 100")
+        super().__post_init__()
+        if type(self.tile) is not int or self.tile < 16:
+            raise ConfigError(f"how images are read: tile = {self.tile!r} must be at least 16 pixels")
+        if not isinstance(self.overlap, int | float) or not 0 <= self.overlap <= 0.9:
+            raise ConfigError(f"how images are read: overlap = {self.overlap!r} must be a fraction from 0 to 0.9")
 
-    def _require(self, condition: bool, name: str, wanted: str) -> None:
-        if not condition:
-            raise ConfigError(f"options of the index: {name} = {getattr(self, name)!r} must be {wanted}")
+
+def windows(width: int, height: int, tile: int, overlap: float) -> list[Window]:
+    """Windows that cover every pixel of an image, row by row.
+
+    An image that fits into a tile is one window. A larger one is cut into squares, because CLIP's preprocessing would
+    crop away the longer side of others; their side is ``tile``, or the image's shorter one. Neighbours are evenly
+    spaced and overlap by at least ``overlap``, a fraction of the side.
+
+    >>> windows(100, 50, tile=50, overlap=0)
+    [Window(x=0, y=0, width=50, height=50), Window(x=50, y=0, width=50, height=50)]
+    """
+    if max(width, height) <= tile:
+        return [Window(0, 0, width, height)]
+    side = min(tile, width, height)
+
+    def starts(length: int) -> list[int]:  # the first at 0; the last window ends at ``length``
+        steps = math.ceil((length - side) / max(1, math.floor(side * (1 - overlap))))
+        return [round(i * (length - side) / max(1, steps)) for i in range(steps + 1)]
+
+    return [Window(x, y, side, side) for y in starts(height) for x in starts(width)]

@@ -1,8 +1,5 @@
 """The audit's numbers on a data set small enough to count by hand, and on the published lists."""
 
-import os
-from pathlib import Path
-
 import pytest
 from audited_data import TEST, TRAIN, count_words, small_data, split_of
 from PIL import Image
@@ -85,13 +82,6 @@ def test_repeats_add_up_to_all_captions(small):
     assert shares.loc["test"].tolist() == pytest.approx([100 * 3 / 7, 0, 100 * 4 / 7, 0, 0, 0])
 
 
-@pytest.fixture(scope="module")
-def real():
-    if "PETL_REAL_DATA" not in os.environ:
-        pytest.skip("PETL_REAL_DATA is unset: no published caption lists to read")
-    return Path(os.environ["PETL_REAL_DATA"])
-
-
 @pytest.mark.parametrize(
     ("name", "distinct", "total", "leaked", "ceiling"),
     [
@@ -100,27 +90,27 @@ def real():
         ("ucm", 377, 1_050, 61.1, 38.3),
     ],
 )
-def test_duplicates_of_the_published_lists(real, name, distinct, total, leaked, ceiling):
-    test = audit(load(name, real / "captions", check_images=False), check_images=False).summary["test"]
+def test_duplicates_of_the_published_lists(real_data, name, distinct, total, leaked, ceiling):
+    test = audit(load(name, real_data / "captions", check_images=False), check_images=False).summary["test"]
     assert test["distinct captions"] == distinct
     assert test["captions"] == total
     assert test["captions also in the other split, %"] == leaked
     assert test["ceiling of text-to-image R@1, %"] == ceiling
 
 
-def test_longest_published_caption(real):
+def test_longest_published_caption(real_data):
     """39 tokens, SOS and EOS among them: over all three test splits, by CLIP's own tokeniser."""
     from open_clip.tokenizer import SimpleTokenizer  # slow to import
 
     tokenizer = SimpleTokenizer()
     longest = 0
     for name in ("rsicd", "rsitmd", "ucm"):
-        captions = load(name, real / "captions", check_images=False).test.captions
+        captions = load(name, real_data / "captions", check_images=False).test.captions
         longest = max(longest, *(len(tokenizer.encode(caption)) + 2 for caption in set(captions)))
     assert longest == 39
 
 
-def test_an_image_in_both_splits_of_the_real_folder(real):
-    summary = audit(load("rsicd", real)).summary
+def test_an_image_in_both_splits_of_the_real_folder(real_data):
+    summary = audit(load("rsicd", real_data)).summary
     assert tuple(summary.loc["images also in the other split"]) == (1, 1)
     assert tuple(summary.loc["duplicate images"]) == (0, 0)
