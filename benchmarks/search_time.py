@@ -17,12 +17,12 @@ from typing import IO
 import numpy as np
 import pandas as pd
 import torch
+from petl_core.training.encoding import embed_captions
 
 from petl_core import adapters, backbone
 from petl_core.data.default_data import load_or_draw
 from petl_core.search import models
 from petl_core.search.gallery import nearest
-from petl_core.training.encoding import embed_captions
 
 CHUNK = 50_000  # rows drawn at once
 WARMUP_QUERIES = 3  # which do not count

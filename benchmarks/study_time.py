@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from petl_core.runs.folder import is_finished, open_run
 
 from petl_core.data import DataError
 from petl_core.errors import ConfigError
 from petl_core.files import ROOT, resolve
 from petl_core.runs import study
-from petl_core.runs.folder import is_finished, open_run
 
 IMPORTS = {
     "torch": "torch",

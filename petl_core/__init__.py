@@ -1,11 +1,14 @@
 """Parameter-efficient transfer learning of CLIP for remote sensing image-text retrieval.
 
-The architecture, from data to figures, is described in CONTRIBUTING.md. Start reading at
+Start reading at
 
-    config.RunConfig     everything that identifies a run
-    adapters.attach      a frozen CLIP and a method -> a model to train
-    runs.experiment.run  RunConfig -> a finished run in runs/<hash>/
-    evaluation           finished runs -> tables; plots: tables -> figures
+    config.RunConfig   everything that identifies a run
+    runs.run.run       RunConfig -> a finished run in runs/<hash>/, top to bottom
+    training           the loop: batch -> embeddings -> loss -> step -> checkpoint
+    adapters.attach    a frozen CLIP and a method -> a model to train
+    tables, plots      finished runs -> tidy frames -> figures
+
+CONTRIBUTING.md has the map.
 """
 
 import os

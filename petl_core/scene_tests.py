@@ -56,6 +56,7 @@ def choose(
         train: what predictors learn from.
         validation: on what they are compared.
     """
+
     def with_classes(part: tuple[Split, Embeddings]) -> tuple[tuple, tuple]:
         split, (images, texts) = part
         known = class_indices(split.scenes, classes)

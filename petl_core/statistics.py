@@ -78,15 +78,15 @@ def intervals(hits: Hits) -> pd.DataFrame:
     Raises:
         ValueError: hits that are not finite (N, 7), or whose images differ between seeds.
     """
-    rows = [_contributions(_stack(runs, list(runs))) for runs in hits.values()]
-    parts = [_parts(values) for values in rows]
-    estimate = _Estimate(parts, np.eye(len(rows)), len(rows))
-    low, high = np.clip(estimate.mean + estimate.critical(SIGNIFICANCE) * estimate.error * [[[-1]], [[1]]], 0, 100)
+    rows = [_contributions(_stack([runs], list(runs)))[0] for runs in hits.values()]
+    means = Means(rows)
+    half = means.critical(SIGNIFICANCE) * means.error
+    low, high = (means.mean - half).clip(0, 100), (means.mean + half).clip(0, 100)
     for row, runs in enumerate(hits.values()):
         if len(runs) == 1:
             low[row], high[row] = np.transpose(list(bootstrap(next(iter(runs.values()))).values()))
     index = pd.MultiIndex.from_product([range(len(rows)), METRICS], names=["label", "metric"])
-    frame = pd.DataFrame({"mean": estimate.mean.ravel(), "low": low.ravel(), "high": high.ravel()}, index).reset_index()
+    frame = pd.DataFrame({"mean": means.mean.ravel(), "low": low.ravel(), "high": high.ravel()}, index).reset_index()
     seeds = [len(runs) for runs in hits.values()]
     labels = pd.Series(list(hits), dtype=object)
     return frame.assign(seeds=[seeds[row] for row in frame["label"]], label=frame["label"].map(labels))
@@ -166,22 +166,21 @@ def judge(
             "equivalent" has its interval inside the margin.
     """
     seeds = np.array([len(row) for row in values], dtype=int)
+    found, judged = np.flatnonzero(seeds > 0), seeds > 1
     frame = pd.DataFrame({"seeds": seeds})
     columns = ["difference", "low", "high", "p", "p_holm", "detectable", "excluded"]
     frame[columns] = np.nan
-    found, judged = seeds > 0, seeds > 1
-    if found.any():
-        used = [row for row in (*values, *beside) if len(row)]
-        related = np.eye(len(values) + len(beside)) if covariance is None else np.asarray(covariance)
-        kept = np.array([len(row) > 0 for row in (*values, *beside)])
-        estimate = _Estimate([_parts(row[..., None]) for row in used], related[np.ix_(kept, kept)], found.sum())
-        mean, error = estimate.mean, estimate.error
-        half = estimate.critical(SIGNIFICANCE) * error
-        reach = estimate.critical(SIGNIFICANCE / max(1, judged.sum())) + estimate.critical(2 * (1 - POWER))
-        excluded = np.maximum(mean + half, half - mean)
-        frame.loc[found, columns] = np.hstack(
-            [mean, mean - half, mean + half, estimate.p_values(), mean * np.nan, reach * error, excluded]
-        )
+    if found.size:
+        rows = [*values, *beside]
+        used = [i for i, row in enumerate(rows) if len(row)]
+        related = np.eye(len(rows)) if covariance is None else np.asarray(covariance)
+        means = Means([rows[i][..., None] for i in used], related[np.ix_(used, used)])
+        first, step = SIGNIFICANCE / max(1, judged.sum()), 2 * (1 - POWER)
+        half = means.critical(SIGNIFICANCE) * means.error
+        reach = (means.critical(first) + means.critical(step)) * means.error
+        low, high = means.mean - half, means.mean + half
+        table = [means.mean, low, high, means.p_values(), half * np.nan, reach, np.maximum(-low, high)]
+        frame.loc[found, columns] = np.hstack(table)[: len(found)]
     frame.loc[~judged, ["p", "detectable", "excluded"]] = np.nan
     frame["p_holm"] = holm(frame["p"])
     significant = frame["p_holm"] < SIGNIFICANCE
@@ -256,36 +255,54 @@ def moderated(
     return kept, np.maximum(np.where(part, total, own), np.maximum(own, 1))
 
 
-class _Estimate:
-    """Means (G, M) of the first G rows and M metrics, with standard errors; rows of one seed vary over images only."""
+class Means:
+    """Means over seeds and images of G rows of M figures, each with its standard error, (G, M).
 
-    def __init__(self, parts: Sequence[tuple], covariance: np.ndarray, n_rows: int):
-        mean, seeds, smallest, images = (np.stack(part) for part in list(zip(*parts, strict=True))[:4])
-        n_seeds, n_images = (np.array(part) for part in list(zip(*parts, strict=True))[4:])
-        scale = np.where(np.diag(covariance) > 0, np.diag(covariance), 1.0)
-        correlation = covariance / np.sqrt(np.outer(scale, scale))
-        of_scale = scale[:, None]
-        variance, degrees = moderated(seeds / of_scale, n_seeds - 1, smallest / of_scale, correlation)
-        variance, self.degrees = (variance * of_scale)[:n_rows], degrees[:n_rows]
-        mean, images, n_seeds, n_images = mean[:n_rows], images[:n_rows], n_seeds[:n_rows], n_images[:n_rows]
-        of_seeds = variance / n_seeds[:, None]
+    Args:
+        rows: (S, N, M) each; one of a single seed varies over images only.
+        covariance: (G, G) as for :func:`judge`; the identity if left out.
+    """
+
+    def __init__(self, rows: Sequence[np.ndarray], covariance: ArrayLike | None = None):
+        covariance = np.eye(len(rows)) if covariance is None else np.asarray(covariance, dtype=float)
+        scale = np.where(np.diag(covariance) > 0, np.diag(covariance), 1.0)[:, None]
+        n_seeds, n_images = np.array([row.shape[:2] for row in rows]).T[..., None]
+        self.mean = np.stack([row.mean(axis=(0, 1)) for row in rows]).round(9)
+        self.image_degrees = np.broadcast_to(np.maximum(1, n_images - 1), self.mean.shape)
+
+        # Variance of the seeds' figures, what the residual implies for it, and the part of images.
+        seeds, residual, images = np.zeros((3, *self.mean.shape))
+        for i, row in enumerate(rows):
+            of_seeds, of_images = row.mean(axis=1), row.mean(axis=0)
+            images[i] = ((of_images - self.mean[i]) ** 2).sum(axis=0) / self.image_degrees[i] / n_images[i]
+            if len(row) > 1:
+                seeds[i] = of_seeds.var(axis=0, ddof=1)
+                rest = ((row - of_seeds[:, None] - of_images + row.mean(axis=(0, 1))) ** 2).sum(axis=(0, 1))
+                residual[i] = rest / (len(row) - 1) / self.image_degrees[i] / n_images[i]
+        images = (images - residual / n_seeds).clip(0).round(18)  # without rounding error
+
+        variance, self.seed_degrees = moderated(
+            seeds.round(18) / scale,
+            n_seeds[:, 0] - 1,
+            residual.round(18) / scale,
+            covariance / np.sqrt(scale * scale.T),
+        )
+        of_seeds = variance * scale / n_seeds
         total = of_seeds + images
-        self.mean, self.error = mean.round(9), np.sqrt(total)
+        self.error = np.sqrt(total)
         self.share = np.divide(of_seeds, total, out=np.zeros_like(total), where=total > 0)
-        self.image_degrees = np.broadcast_to(np.maximum(1, n_images - 1)[:, None], mean.shape)
 
     def p_values(self, of: ArrayLike = 0.0) -> np.ndarray:
         """Two-sided p-values of means of this size; without any variance, a mean is infinitely far off, or equal."""
         off = np.abs(self.mean - of)
         far = np.where(off > 0, np.inf, 0.0)
-        return _both_tails(
-            np.divide(off, self.error, out=far, where=self.error > 0), self.share, self.degrees, self.image_degrees
-        )
+        off = np.divide(off, self.error, out=far, where=self.error > 0)
+        return _both_tails(off, self.share, self.seed_degrees, self.image_degrees)
 
     def critical(self, p: float) -> np.ndarray:
         """How many standard errors a mean is off, to either side, with probability p."""
-        arguments = self.share, self.degrees, self.image_degrees
-        far = -1.5 * special.stdtrit(np.minimum(self.degrees, self.image_degrees), p / 4)  # Bonferroni's, sqrt(2) times
+        arguments = self.share, self.seed_degrees, self.image_degrees
+        far = -1.5 * special.stdtrit(np.minimum(*arguments[1:]), p / 4)  # more than sqrt(2) times Bonferroni's
         found = find_root(lambda off, *rest: _both_tails(off, *rest) - p, (np.zeros_like(far), far), args=arguments)
         return found.x
 
@@ -304,34 +321,24 @@ def _both_tails(off: np.ndarray, share: np.ndarray, seeds: np.ndarray, images: n
     return 2 * special.stdtr(other, -outer) @ (weights / weights.sum())
 
 
-def _parts(values: np.ndarray) -> tuple:
-    """Of (S, N, M): mean, variance of the seeds' figures, what the residual implies for it, part of images; S, N."""
-    n_seeds, n_images = values.shape[:2]
-    of_seeds, of_images, mean = values.mean(axis=1), values.mean(axis=0), values.mean(axis=(0, 1))
-    image_degrees = max(1, n_images - 1)
-    between = ((of_images - mean) ** 2).sum(axis=0) / image_degrees / n_images
-    if n_seeds == 1:
-        return mean, np.zeros_like(mean), np.zeros_like(mean), between, 1, n_images
-    rest = ((values - of_seeds[:, None] - of_images + mean) ** 2).sum(axis=(0, 1)) / (n_seeds - 1) / image_degrees
-    seeds, residual = of_seeds.var(axis=0, ddof=1).round(18), (rest / n_images).round(18)  # without rounding error
-    return mean, seeds, residual, (between - residual / n_seeds).clip(0).round(18), n_seeds, n_images
-
-
 def _contributions(tables: np.ndarray) -> np.ndarray:
-    """(S, N, 7) whose means over images are the metrics of each seed, percent; t2i, a ratio, linearised."""
+    """(..., N, 7) whose means over images are the metrics, percent, of hits (..., N, 7); t2i, a ratio, linearised."""
     i2t, t2i, captions = np.split(tables.astype(np.float64), [3, 6], axis=-1)
-    ratio = t2i.sum(axis=1, keepdims=True) / captions.sum(axis=1, keepdims=True)
-    t2i = ratio + (t2i - ratio * captions) / captions.mean(axis=1, keepdims=True)
+    ratio = t2i.sum(axis=-2, keepdims=True) / captions.sum(axis=-2, keepdims=True)
+    t2i = ratio + (t2i - ratio * captions) / captions.mean(axis=-2, keepdims=True)
     recalls = np.concatenate([i2t, t2i], axis=-1)
     return 100 * np.concatenate([recalls, recalls.mean(axis=-1, keepdims=True)], axis=-1)
 
 
-def _stack(runs: Mapping[int | None, ArrayLike], seeds: Sequence[int | None]) -> np.ndarray:
-    """(S, N, 7) of a label's runs; an untrained one, repeated."""
-    tables = [hit_tables(runs[None if None in runs else seed])[0] for seed in seeds]
-    if any(not np.array_equal(table[:, -1], tables[0][:, -1]) for table in tables):
-        raise ValueError("the seeds were not tested on the same images: their numbers or caption counts differ")
-    return np.stack(tables)
+def _stack(labels: Sequence[Mapping[int | None, ArrayLike]], seeds: Sequence[int | None]) -> np.ndarray:
+    """(labels, S, N, 7) of runs; an untrained one, repeated."""
+    tables = [[hit_tables(runs[None if None in runs else seed]) for seed in seeds] for runs in labels]
+    first = tables[0][0][..., -1]
+    if len(first) > 1:
+        raise ValueError(f"expected the hits of one run, (N, 7), for each seed, got those of {len(first)}")
+    if not all(np.array_equal(table[..., -1], first) for row in tables for table in row):
+        raise ValueError("the runs were not tested on the same images: their numbers or caption counts differ")
+    return np.array(tables)[:, :, 0]
 
 
 def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: str, n_judged: int) -> pd.DataFrame:
@@ -340,18 +347,13 @@ def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: 
         raise ValueError(f"{metric}: expected one of {', '.join(METRICS)}")
     values = []
     for row in weights:
-        trained = [set(hits[label]) for label in row if None not in hits[label]]
-        common = sorted(set.intersection(*trained)) if trained else [None]
-        total: np.ndarray = np.zeros((0, 0))
+        trained: list[set] = [set(hits[label]) for label in row if None not in hits[label]]
+        common: list = sorted(set.intersection(*trained)) if trained else [None]
         if common:
-            stacks = {label: _stack(hits[label], common) for label in row}
-            if any(
-                not np.array_equal(stack[0, :, -1], next(iter(stacks.values()))[0, :, -1]) for stack in stacks.values()
-            ):
-                raise ValueError(f"{', '.join(map(str, row))}: not tested on the same images, or caption counts differ")
-            column = METRICS.index(metric)
-            total = sum(weight * _contributions(stacks[label])[..., column] for label, weight in row.items())
-        values.append(total)
+            stack = _contributions(_stack([hits[label] for label in row], common))[..., METRICS.index(metric)]
+            values.append(np.tensordot(list(row.values()), stack, 1))
+        else:
+            values.append(np.zeros((0, 0)))
 
     # Rows with trained labels in common have correlated seed effects.
     trained_labels = [label for label, runs in hits.items() if None not in runs]
@@ -361,18 +363,17 @@ def _contrasts(hits: Hits, weights: Sequence[Mapping[Hashable, float]], metric: 
 
 
 def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.DataFrame:
-    cells = list(hits)
-    if any(not isinstance(cell, tuple) or len(cell) != len(factors) for cell in cells):
-        raise ValueError(f"expected labels with a level for each of {', '.join(factors)}, got {cells}")
+    cells = [cell for cell in hits if isinstance(cell, tuple) and len(cell) == len(factors)]
+    if len(cells) < len(hits):
+        raise ValueError(f"expected labels with a level for each of {', '.join(factors)}, got {list(hits)}")
 
     # A column per level other than the first, centred, so that interactions leave main effects as they are.
-    names, columns = [], []
+    chosen: list[tuple[tuple, np.ndarray]] = []
     for place, factor in enumerate(factors):
         reference, *others = dict.fromkeys(cell[place] for cell in cells)
         for level in others:
-            names.append((factor, level, reference))
-            columns.append([(cell[place] == level) - 1 / (len(others) + 1) for cell in cells])
-    chosen = [(name, np.array(column)) for name, column in zip(names, columns, strict=True)]
+            column = np.array([cell[place] == level for cell in cells]) - 1 / (len(others) + 1)
+            chosen.append(((factor, level, reference), column))
     design = [np.ones(len(cells)), *(column for _, column in chosen)]
     if order == 2:
         crossed = [(a, b) for a, b in itertools.combinations(chosen, 2) if a[0][0] != b[0][0]]
@@ -383,8 +384,8 @@ def _effects(hits: Hits, factors: Sequence[str], metric: str, order: int) -> pd.
         raise ValueError(f"the cells cannot tell the effects of {', '.join(factors)} apart: {cells}")
     solved = np.linalg.pinv(matrix)[len(design) - len(chosen) :]
     # All contrasts of the cells tell how seeds vary.
-    weights = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
+    weights: list[Mapping] = [dict(zip(cells, row, strict=True)) for row in (*solved, *helmert(len(cells)))]
     frame = _contrasts(hits, weights, metric, len(chosen))
-    for place, column in enumerate(("factor", "level", "reference")):
-        frame.insert(place, column, pd.Series([name[place] for name, _ in chosen], dtype=object))
+    for place, title in enumerate(("factor", "level", "reference")):
+        frame.insert(place, title, pd.Series([name[place] for name, _ in chosen], dtype=object))
     return frame

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from petl_core.evaluation.gallery_search import Searched
 from PIL import Image
 
 from petl_core.data import Split
-from petl_core.evaluation.gallery_search import Searched
 
 
 def adapted(folder: Path) -> Searched:

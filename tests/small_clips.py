@@ -117,7 +117,7 @@ def moved(model, scale: float = 0.05):
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for weight in model.trainable().values():
-            weight += scale * torch.randn(weight.shape, generator=generator)
+            weight += scale * torch.randn(weight.shape, generator=generator).to(weight.device)
     return model.eval()
 
 

@@ -1,3 +1,5 @@
+"""Files are whole or not there; digests are of their content, and paths start at the project."""
+
 import errno
 import hashlib
 import os
@@ -6,7 +8,7 @@ import pytest
 
 from petl_core import files
 from petl_core.errors import ConfigError
-from petl_core.files import read_json, sha256, sha256_cached, sha256_of_all, write_atomically, write_json
+from petl_core.files import ROOT, read_json, resolve, sha256, sha256_cached, sha256_of_all, write_atomically, write_json
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -77,3 +79,11 @@ def test_one_digest_of_several_files_knows_their_order_not_their_place(tmp_path)
     one = sha256_of_all([tmp_path / "x" / "a", tmp_path / "x" / "b"])
     assert one == sha256_of_all([tmp_path / "y" / "c", tmp_path / "y" / "d"])
     assert one != sha256_of_all([tmp_path / "x" / "b", tmp_path / "x" / "a"])
+
+
+def test_relative_paths_start_at_the_project(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert resolve("data") == ROOT / "data"
+    assert resolve("/elsewhere").as_posix() == "/elsewhere"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert resolve("~/data") == tmp_path / "data"

@@ -1,8 +1,9 @@
 """Importing the package leaves out what few models use, and all of it works as usual once it is used."""
 
+import json
+import os
 import subprocess
 import sys
-from pathlib import Path
 
 import open_clip
 import pytest
@@ -13,9 +14,8 @@ from transformers import BertConfig
 from transformers.modeling_outputs import BaseModelOutput, BaseModelOutputWithPooling
 
 from petl_core.adapters import attach
+from petl_core.files import ROOT
 from petl_core.lazy_imports import LAZY_MODULES, LazyAttribute, LazyFinder, install, placeholders
-
-ROOT = Path(__file__).parents[1]
 
 
 def python(code: str) -> None:
@@ -32,6 +32,20 @@ import petl_core.adapters, petl_core.backbone
 for name in ("torch._dynamo", "sympy", "transformers", "timm"):
     assert not [module for module in sys.modules if module == name or module.startswith(name + ".")], name
 """)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_asked_to_and_nothing_heavy_is_imported(before, after):
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = """
+import json, os, sys
+import petl_core
+heavy = [name for name in ("torch", "pandas", "matplotlib", "open_clip") if name in sys.modules]
+print(json.dumps([heavy, os.environ["OMP_WAIT_POLICY"]]))
+"""
+    environment |= {"OMP_WAIT_POLICY": before} if before else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert json.loads(done.stdout) == [[], after]
 
 
 def test_every_lazy_attribute_is_found_and_the_compiler_works():
@@ -78,7 +92,7 @@ def test_a_hugging_face_tower_is_built_from_a_folder(pooler, tmp_path, tokens):
         },
     )
     model = attach(backbone_of(clip), "focus").eval()
-    assert model.method.text.taps.layers == (0, 1, 2)
+    assert model.method.taps["text"].layers == (0, 1, 2)
     expected = torch.cat([clip.encode_image(torch.ones(1, 3, 32, 32)), clip.encode_text(tokens)])
     assert torch.equal(embed(model, torch.ones(1, 3, 32, 32), tokens), expected)
 

@@ -1,12 +1,12 @@
 """A short run on real images and a backbone pre-trained on photographs; needs PETL_REAL_DATA."""
 
 import numpy as np
+from petl_core.evaluation.embedding import embed_test_split
+from petl_core.evaluation.gallery_search import search
 
 from petl_core import backbone
 from petl_core.config import RunConfig
 from petl_core.data import default_data
-from petl_core.evaluation.embedding import embed_test_split
-from petl_core.evaluation.gallery_search import search
 from petl_core.runs import experiment
 from petl_core.training import encoding
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from petl_core.adapters.towers import residual_blocks, width_of
 
+SITES = ("serial_attention", "parallel_attention", "serial_mlp", "parallel_mlp", "residual_mlp")
 Site = Callable[[torch.Tensor], torch.Tensor]  # (B, N, width) -> (B, N, width)
 
 
@@ -49,23 +50,12 @@ class AdaptedBlock(nn.Module):
     Sites are plain callables, not submodules: a method owns its modules once, however many blocks share them.
     """
 
-    def __init__(
-        self,
-        block: ResidualAttentionBlock,
-        *,
-        serial_attention: Site | None = None,
-        parallel_attention: Site | None = None,
-        serial_mlp: Site | None = None,
-        parallel_mlp: Site | None = None,
-        residual_mlp: Site | None = None,
-    ):
+    def __init__(self, block: ResidualAttentionBlock, **sites: Site):
         super().__init__()
+        if unknown := sites.keys() - set(SITES):
+            raise ValueError(f"no such site in a residual block: {', '.join(sorted(unknown))}")
         self.block = block
-        self.serial_attention = _in_float32(serial_attention)
-        self.parallel_attention = _in_float32(parallel_attention)
-        self.serial_mlp = _in_float32(serial_mlp)
-        self.parallel_mlp = _in_float32(parallel_mlp)
-        self.residual_mlp = _in_float32(residual_mlp)
+        self.sites = {name: partial(_in_float32, site) for name, site in sites.items()}
 
     def get_weight_dtype(self) -> torch.dtype:
         return self.block.get_weight_dtype()
@@ -77,24 +67,24 @@ class AdaptedBlock(nn.Module):
         v_x: torch.Tensor | None = None,
         attn_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        block = self.block
+        block, sites = self.block, self.sites
 
         # attention
         normed = block.ln_1(q_x)
         change = block.ls_1(block.attention(q_x=normed, attn_mask=attn_mask))
-        x = q_x + (self.serial_attention(change) if self.serial_attention else change)
-        if self.parallel_attention:
-            x = x + self.parallel_attention(normed)
+        x = q_x + (sites["serial_attention"](change) if "serial_attention" in sites else change)
+        if "parallel_attention" in sites:
+            x = x + sites["parallel_attention"](normed)
 
         # MLP
         normed = block.ln_2(x)
         change = block.ls_2(block.mlp(normed))
-        if self.serial_mlp:
-            change = self.serial_mlp(change)
-        if self.parallel_mlp:
-            change = change + self.parallel_mlp(normed)
-        if self.residual_mlp:
-            change = change + self.residual_mlp(x)
+        if "serial_mlp" in sites:
+            change = sites["serial_mlp"](change)
+        if "parallel_mlp" in sites:
+            change = change + sites["parallel_mlp"](normed)
+        if "residual_mlp" in sites:
+            change = change + sites["residual_mlp"](x)
         return x + change
 
 
@@ -104,7 +94,8 @@ def instances(towers: Mapping[str, nn.Module], sites: Sequence[str], shared: boo
     One adapter serves all sites of all layers, or one each of them; those of layers that only the deeper tower has are
     for that tower alone, so none has unused weights.
     """
-    counts = {modality: 1 if shared else len(sites) * len(residual_blocks(tower)) for modality, tower in towers.items()}
+    places = {modality: len(sites) * len(residual_blocks(tower)) for modality, tower in towers.items()}
+    counts = dict.fromkeys(towers, 1) if shared else places
     widths = {modality: width_of(tower) for modality, tower in towers.items()}
     return [{m: width for m, width in widths.items() if i < counts[m]} for i in range(max(counts.values()))]
 
@@ -115,7 +106,7 @@ def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str
     Args:
         adapters: a single one for all, or one for each (:func:`instances`).
         tower: ``clip.visual`` or ``clip.text``; its blocks are replaced by :class:`AdaptedBlock`.
-        sites: arguments of :class:`AdaptedBlock`.
+        sites: some of ``SITES``.
         arguments: passed to the adapters at each call, after their input.
     """
     blocks = residual_blocks(tower)
@@ -126,10 +117,6 @@ def install(adapters: Sequence[nn.Module], tower: nn.Module, sites: Sequence[str
         blocks[layer] = AdaptedBlock(block, **chosen)
 
 
-def _in_float32(site: Site | None) -> Site | None:
+def _in_float32(site: Site, x: torch.Tensor) -> torch.Tensor:
     """Adapters stay in float32 if the backbone has lower precision."""
-    return partial(_call_in_float32, site) if site else None
-
-
-def _call_in_float32(site: Site, x: torch.Tensor) -> torch.Tensor:
     return site(x.float()).to(x.dtype)

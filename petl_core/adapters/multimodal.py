@@ -15,6 +15,13 @@ from petl_core.adapters.towers import towers
 from petl_core.errors import ConfigError
 
 
+@dataclass(frozen=True, config=STRICT)
+class MRSOptions(BottleneckOptions):
+    """Sizes as released; ``share=0`` couples the towers in nothing."""
+
+    share: NonNegativeInt = 64  # output dimensions that both modalities write through one up-projection
+
+
 class PartlySharedBottleneck(nn.Module):
     """For modality m of width d_m, projections down and up, the last ``share`` dimensions through one for both::
 
@@ -25,9 +32,9 @@ class PartlySharedBottleneck(nn.Module):
         ConfigError: ``share`` is not below every width.
     """
 
-    def __init__(self, widths: dict[str, int], bottleneck: int, share: int):
+    def __init__(self, widths: dict[str, int], options: MRSOptions):
         super().__init__()
-        narrowest = min(widths.values())
+        bottleneck, share, narrowest = options.bottleneck, options.share, min(widths.values())
         if share >= narrowest:
             raise ConfigError(f"share {share} must be below the narrowest tower's width, {narrowest}")
         self.down = nn.ModuleDict({m: down_projection(d, bottleneck) for m, d in widths.items()})
@@ -54,13 +61,6 @@ class TwoTowerMethod(Method):
             install(self.adapters, tower, self.sites, modality=modality)
 
 
-@dataclass(frozen=True, config=STRICT)
-class MRSOptions(BottleneckOptions):
-    """Sizes as released."""
-
-    share: NonNegativeInt = 64  # output dimensions that both modalities write through one up-projection
-
-
 class MRSBottleneck(PartlySharedBottleneck):
     """For modality m of width d_m::
 
@@ -69,9 +69,6 @@ class MRSBottleneck(PartlySharedBottleneck):
 
     Starts at y = 0.
     """
-
-    def __init__(self, widths: dict[str, int], options: MRSOptions):
-        super().__init__(widths, options.bottleneck, options.share)
 
     def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
         h = dropout(torch.relu(self.down[modality](x)), 0.5, self.training)
@@ -95,10 +92,10 @@ class MRSAdapter(TwoTowerMethod):
 
 
 @dataclass(frozen=True, config=STRICT)
-class CrossModalOptions(BottleneckOptions):
+class CrossModalOptions(MRSOptions):
     """``share`` is the released code's, 32 of the 512 or 768 output dimensions (its bottleneck is 8)."""
 
-    share: NonNegativeInt = 32  # output dimensions that both modalities write through one up-projection
+    share: NonNegativeInt = 32
 
 
 class CrossModalBottleneck(PartlySharedBottleneck):
@@ -109,9 +106,6 @@ class CrossModalBottleneck(PartlySharedBottleneck):
 
     Starts at y = x.
     """
-
-    def __init__(self, widths: dict[str, int], options: CrossModalOptions):
-        super().__init__(widths, options.bottleneck, options.share)
 
     def forward(self, x: torch.Tensor, modality: str) -> torch.Tensor:  # (B, N, d_m) -> (B, N, d_m)
         return x + self.project_up(gelu(self.down[modality](x)), modality)

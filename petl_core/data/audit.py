@@ -90,12 +90,7 @@ class Audit:
 
 
 def audit(data: RetrievalData, count_tokens: TokenCounter | None = None, check_images: bool = True) -> Audit:
-    """Measure a data set.
-
-    Args:
-        data: its two splits.
-        count_tokens: gives the lengths of captions in tokens; without it they are not measured.
-        check_images: read every image, to find equal ones.
+    """Measure a data set; lengths in tokens only with ``count_tokens``, equal images only with ``check_images``.
 
     Raises:
         DataError: an image is broken.

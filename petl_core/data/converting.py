@@ -26,10 +26,6 @@ def convert(
         target: the folder to create, ``NAME_precomp``.
         images: where the images are, if not next to the captions.
         link: link to the images instead of copying them.
-        progress: show a bar on stderr.
-
-    Returns:
-        The new data set.
 
     Raises:
         DataError: the source is broken, lacks an image, or has more captions per image than the layout holds.

@@ -23,11 +23,6 @@ DRAWN: dict[str, dict[str, Any]] = {
 def load_or_draw(name: str, root: str | Path = "data", progress: bool = False) -> RetrievalData:
     """Read a data set as :func:`petl_core.data.load`; a default one is drawn if it does not exist.
 
-    Args:
-        name: name or path of the data set.
-        root: folder of data sets; a relative one starts at the project's root.
-        progress: show a bar while drawing.
-
     Raises:
         DataError: anything is missing or broken.
         ConfigError: the folder of a default set was drawn with other settings, or by another version.

@@ -138,17 +138,18 @@ class ImageFile:
             with Image.open(self.path, formats=FORMATS) as image:
                 image.load()
                 plain = image.mode in ("L", "RGB") and "transparency" not in image.info
-                if not plain and image.mode != "I;16":  # 16-bit grey
-                    image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-                pixels = _upright(np.atleast_3d(np.asarray(image)), self.orientation)
+                as_it_is = plain or image.mode == "I;16"  # 16-bit grey
+                colours = image if as_it_is else image.convert("RGBA" if image.has_transparency_data else "RGB")
+                pixels = _upright(np.atleast_3d(np.asarray(colours)), self.orientation)
             count = pixels.shape[2]
             _check_bands(self.path, self.options.bands, count)
             bands = self.options.bands or ((1, 2, 3) if count >= 3 else (1, 1, 1))
+            channels = slice(3) if bands == (1, 2, 3) else [band - 1 for band in bands]  # a slice copies nothing
             has_alpha = count == 4 and 4 not in bands
 
             def block(part: np.ndarray) -> np.ma.MaskedArray:
                 hidden = np.repeat(part[..., 3:] == 0, 3, axis=2) if has_alpha else np.ma.nomask
-                return np.ma.array(part[..., [band - 1 for band in bands]], mask=hidden)
+                return np.ma.array(part[..., channels], mask=hidden)
 
             limits = _limits(self.path, block(_shrunk(pixels, SAMPLE_SIDE)), self.options)
             for window in windows:
@@ -313,7 +314,7 @@ def _shrunk(pixels: np.ndarray, largest: int) -> np.ndarray:
     return pixels[rows[:, None], columns]
 
 
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def _upright(pixels: Any, orientation: int) -> Any:
     """(H, W, C) as stored -> as meant."""
     if orientation > 4:
         pixels = pixels.swapaxes(0, 1)

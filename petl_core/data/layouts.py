@@ -33,15 +33,10 @@ class Entry(NamedTuple):
 
 
 def load(name: str | Path, root: str | Path = "data", check_images: bool = True) -> RetrievalData:
-    """Read a data set.
-
-    Args:
-        name: its name, or the path of its folder or of its JSON file.
-        root: folder of data sets.
-        check_images: whether all image files must exist; work on captions alone does not need them.
+    """Read a data set by its name in ``root``, or by the path of its folder or JSON file.
 
     Raises:
-        DataError: anything is missing or broken.
+        DataError: anything is missing or broken; of images, with ``check_images``, that a file is missing.
     """
     source = locate(Path(name), Path(root))
     if source.is_dir():
@@ -65,15 +60,9 @@ def load(name: str | Path, root: str | Path = "data", check_images: bool = True)
 
 
 def locate(name: Path, root: Path) -> Path:
-    """The folder of a release, or the JSON file.
+    """The folder of a release, or the JSON file, by name or path, with or without their usual prefix and suffix.
 
-    Args:
-        name: of the data set, or a path of its folder or JSON file, with or without their usual prefix and suffix; a
-            relative one is looked for under ``root``, then under the project's root.
-        root: folder of data sets.
-
-    Raises:
-        DataError: nothing was found, or the folder has neither layout.
+    A relative one is looked for under ``root``, then under the project's root; a DataError if there is none.
     """
     names = (f"{name.name}_precomp", name.name, f"dataset_{name.name}.json")
     found = find_child((root / name).parent, *names) or find_child(resolve(name).parent, *names)

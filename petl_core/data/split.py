@@ -89,15 +89,9 @@ class RetrievalData:
 
 
 def split_validation(train: Split, fraction: float = 0.2, seed: int = 0) -> tuple[Split, Split]:
-    """Split validation off a training split, by image; an image without captions always stays in training.
+    """Split validation off a training split, by image: (training, validation), both in the order of the files.
 
-    Args:
-        train: the training split as released.
-        fraction: how many of the captioned images are held out, between 0 and 1.
-        seed: the same seed holds out the same images.
-
-    Returns:
-        Training and validation, disjoint; both keep the order of the files.
+    ``fraction`` counts captioned images; others always stay in training. The same seed holds out the same images.
 
     Raises:
         ValueError: the fraction is out of range, or there are too few images.

@@ -31,19 +31,9 @@ class Verdict:
 
 
 def verify(name: str | Path, root: str | Path = "data", check_images: bool = True, progress: bool = False) -> Verdict:
-    """Check a data set: counts, caption lists, and every image.
+    """Check a data set: counts, caption lists, and every image; a DataError if its lists cannot be read.
 
-    Caption lists that differ from those of the PE-RSITR release are reported, but not as a problem: other releases
-    differ, too.
-
-    Args:
-        name: its name, or the path of its folder or of its JSON file.
-        root: folder of data sets.
-        check_images: also read every image.
-        progress: show a bar on stderr.
-
-    Raises:
-        DataError: its lists cannot be read, or do not match.
+    Lists that differ from those of the PE-RSITR release are reported, but not as a problem: other releases differ, too.
     """
     data = load(name, root, check_images=False)
     known = CATALOGUE.get(data.name)

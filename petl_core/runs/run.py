@@ -1,6 +1,7 @@
 """``run(RunConfig)`` -> ``runs/<hash>/``: trained once, resumed when killed, never trained again."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import time
@@ -129,7 +130,7 @@ def run(
             best = max(history, key=lambda entry: entry.get("validation_mr", 0.0))
             metrics: dict[str, Any] = {
                 "config": dict(config),
-                "method": {"title": adapters.METHODS[config.method].title, "options": vars(model.options)},
+                "method": {"title": model.method.title, "options": dataclasses.asdict(model.options)},
                 "inputs": inputs,
                 "scores": retrieval.evaluate(scores, test.image_of, test.captions),
                 "intervals": {
@@ -189,10 +190,15 @@ def check(config: RunConfig) -> None:
             f"cache_features: {config.method} works inside the towers, so their features cannot be cached; "
             f"set it to False, or choose one of {', '.join(side)}"
         )
-    if "/" not in config.backbone and not config.pretrained:
+    require_weights(config.backbone, config.pretrained)
+
+
+def require_weights(name: str, pretrained: str) -> None:
+    """Raise ConfigError for a backbone whose weights would be random: an open_clip model without pretrained weights."""
+    if "/" not in name and not pretrained:
         raise ConfigError(
-            f"backbone {config.backbone!r}: its weights would be random; set pretrained to a tag such as 'openai', or "
-            "to a weights file"
+            f"backbone {name!r}: its weights would be random; set pretrained to a tag such as 'openai', or to a "
+            "weights file"
         )
 
 

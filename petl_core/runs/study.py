@@ -9,6 +9,7 @@ import ast
 import itertools
 import json
 import reprlib
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,7 @@ def _check_json(value: Any, where: str) -> None:
     elif isinstance(value, list):
         for number, part in enumerate(value):
             _check_json(part, f"{where}[{number}]")
-    elif isinstance(value, float) and not abs(value) < float("inf"):
+    elif isinstance(value, int | float) and not abs(value) <= sys.float_info.max:  # an integer may be larger
         raise ConfigError(f"{where} = {_short(value)} must be finite")
     elif not isinstance(value, str | int | float | None):
         raise ConfigError(f"{where} = {_short(value)} must be text, a number, true, false, a list or a mapping")

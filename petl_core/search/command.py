@@ -58,8 +58,7 @@ def add_to(commands: "argparse._SubParsersAction") -> None:
 
     add = parser.add_argument_group("folders").add_argument
     add("--index-root", default="runs/search", help="of all indexes; default: %(default)s")
-    add("--runs-root", default="runs", help="of runs and default backbones; default: %(default)s")
-    add("--data-root", default="data", help="of data sets; default: %(default)s")
+    add("--runs-root", default="runs", help="of runs; default: %(default)s")
 
 
 def _search(args: argparse.Namespace) -> int:
@@ -74,14 +73,13 @@ def _search(args: argparse.Namespace) -> int:
     from petl_core.search import models
     from petl_core.search.gallery import Gallery
 
-    places = (args.runs_root, args.data_root, args.device)
     if args.run != ZERO_SHOT and (args.model or args.pretrained):
         raise ConfigError(f"--run {args.run} has a model of its own; leave --model and --pretrained out")
     if args.run != ZERO_SHOT:
-        model = models.of_run(args.run, *places)
+        model = models.of_run(args.run, args.runs_root, args.device)
     else:
         pretrained = args.pretrained or ("" if args.model else PRETRAINED)
-        model = models.zero_shot(args.model or MODEL, pretrained, *places)
+        model = models.zero_shot(args.model or MODEL, pretrained, args.device)
     gallery = Gallery.of_folder(folder, model, args.index_root, options)
     if args.image:
         hits = gallery.search_image(Path(args.query).resolve(), args.top)
@@ -89,19 +87,19 @@ def _search(args: argparse.Namespace) -> int:
         hits = gallery.search_text(args.query, args.top)
 
     if args.json:
-        facts = {"embeddings": len(gallery.embeddings), "encoded": gallery.encoded}
-        facts |= {"unreadable": gallery.unreadable, "skipped": gallery.skipped}
+        counts = {"embeddings": len(gallery.embeddings), "encoded": gallery.encoded}
+        left_out = {"unreadable": gallery.unreadable, "skipped": gallery.skipped}
         found = [
             {**hit._asdict(), "path": str(hit.path), "window": hit.window and hit.window._asdict()} for hit in hits
         ]
-        print(json.dumps({**facts, "hits": found}, indent=1))
+        print(json.dumps({**counts, **left_out, "hits": found}, indent=1))
         return 0
     for path, reason in gallery.unreadable.items():
         print(f"left out {path}: {reason}", file=sys.stderr)
-    left_out = {"unreadable": len(gallery.unreadable)} | gallery.skipped
-    counts = ", ".join(f"{count:,} {kind}" for kind, count in left_out.items() if count)
+    kinds = {"unreadable": len(gallery.unreadable)} | gallery.skipped
+    rest = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count)
     summary = f"{len(gallery.embeddings):,} images and tiles, {gallery.encoded:,} of them new"
-    print(summary + (f"; left out: {counts}" if counts else ""), file=sys.stderr)
+    print(summary + (f"; left out: {rest}" if rest else ""), file=sys.stderr)
     for hit in hits:  # the path as its user would write it
         parts = [f"{hit.score:.3f}", str(Path(args.folder) / hit.path.relative_to(folder))]
         if hit.window:

@@ -23,10 +23,10 @@ from petl_core.data import Split, caption_key, read_image
 from petl_core.data.images import Window
 from petl_core.errors import ConfigError
 from petl_core.files import resolve
+from petl_core.inputs import embed_captions, embed_image_rows, prepare
 from petl_core.search import models
 from petl_core.search.index import index
 from petl_core.search.options import IndexOptions
-from petl_core.training import encoding
 
 
 class Hit(NamedTuple):
@@ -88,9 +88,11 @@ class Gallery:
         return cls(model, embeddings, hits_of, options, made.unreadable, made.skipped, made.encoded)
 
     @classmethod
-    def of_split(cls, split: Split, model: AdaptedCLIP, progress: bool = True) -> "Gallery":
-        """The images of a data set's split, with their scenes and captions."""
-        prepared = encoding.prepare(split, model.backbone, progress)
+    def of_split(
+        cls, split: Split, model: AdaptedCLIP, progress: bool = True, cache_root: str | Path = "runs/cache"
+    ) -> "Gallery":
+        """The images of a data set's whole split, with their scenes and captions."""
+        prepared = prepare(split, model, resolve(cache_root), progress=progress).part(split)
         rows = torch.arange(int(prepared.image_rows.max()) + 1)
         row_of = prepared.image_rows.numpy()  # (N,) the row of each image
 
@@ -105,14 +107,14 @@ class Gallery:
                 for image in np.flatnonzero(row_of == row)
             ]
 
-        embeddings = encoding.embed_images(model, prepared, rows, progress).numpy()
+        embeddings = embed_image_rows(model, prepared, rows).numpy()
         return cls(model, embeddings, hits_of, encoded=len(rows))
 
     def search_text(self, query: str, k: int = 10) -> list[Hit]:
         """The k best images, or windows, for a text, best first; a ConfigError for an empty text, or k < 1."""
         if not query.strip():
             raise ConfigError("the query is empty; say what to look for")
-        return self.nearest_to(encoding.embed_captions(self.model, [query])[0], k)
+        return self.nearest_to(embed_captions(self.model, [query])[0], k)
 
     def search_image(self, path: str | Path, k: int = 10, window: Window | None = None) -> list[Hit]:
         """The k images, or windows, most like an image file or a window of it, best first.
@@ -143,12 +145,11 @@ class Captions:
     embeddings: np.ndarray
 
     @classmethod
-    def of(cls, captions: Sequence[str], model: AdaptedCLIP, progress: bool = True) -> "Captions":
+    def of(cls, captions: Sequence[str], model: AdaptedCLIP) -> "Captions":
         """Any captions, each encoded once."""
         first = {caption_key(caption): caption for caption in reversed(captions)}
         texts = tuple(first[key] for key in dict.fromkeys(caption_key(caption) for caption in captions))
-        prepared = encoding.prepare_captions(model, texts)
-        return cls(texts, encoding.embed_texts(model, prepared, prepared.caption_rows, progress).numpy())
+        return cls(texts, embed_captions(model, texts))
 
     def nearest_to(self, query: np.ndarray, k: int = 10) -> list[tuple[str, float]]:
         """The k captions nearest to an embedding (d,), best first, with their cosines."""

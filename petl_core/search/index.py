@@ -30,9 +30,9 @@ from petl_core.adapters import AdaptedCLIP
 from petl_core.data.images import SUFFIXES, ImageFile, Window, open_image
 from petl_core.errors import ConfigError, DataError
 from petl_core.files import read_json, resolve, sha256_cached, write_atomically, write_json
+from petl_core.inputs import BATCH
 from petl_core.search import models
 from petl_core.search.options import IndexOptions, windows
-from petl_core.training.encoding import ENCODE_BATCH
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +67,8 @@ def index(
 ) -> Index:
     """The index of a folder: read if it is up to date; otherwise new and changed images are encoded first.
 
-    After a kill, the next call resumes. Each model and each set of options has its own index. Processes that want the
-    same index at the same time make it once.
-
-    Args:
-        folder: of images (those of `petl_core.data.images`, GeoTIFF among them), at any depth.
-        model: whose image tower encodes them.
-        cache_root: folder of all indexes.
-        options: how images are cut and stretched; the defaults of :class:`IndexOptions` if None.
-        progress: show bars on stderr.
+    After a kill, the next call resumes. Each model and each set of options has its own index below ``cache_root``.
+    Processes that want the same index at the same time make it once.
 
     Raises:
         ConfigError: not a folder, no image that can be read, or rasters without rasterio.
@@ -97,7 +90,9 @@ def index(
             try:
                 content = sha256_cached(folder / path)[:32]
                 return content, None if content in embedded else _open(folder / path, options), ""
-            except (OSError, DataError) as error:
+            except OSError as error:
+                return "", None, f"cannot be read ({error.strerror})"
+            except DataError as error:
                 return "", None, str(error).removeprefix(f"{folder / path}: ")
 
         new = [
@@ -119,14 +114,14 @@ def index(
         broken: dict[str, str] = {}  # why, by content
         tiles = _read_tiles(pool, model, jobs, broken, progress)
         number, encoded = max((number for number, _ in parts), default=0), 0
-        while batch := list(islice(tiles, ENCODE_BATCH)):
+        while batch := list(islice(tiles, BATCH)):
             embeddings = models.embed(model, [image for _, image in batch])
             rows = np.array(
                 [(*fields, row) for (fields, _), row in zip(batch, embeddings, strict=True)],
                 dtype=_row_type(embeddings.shape[1]),
             )
             number, encoded = number + 1, encoded + len(rows)
-            write_atomically(home / "parts" / f"{number}.npy", lambda path, rows=rows: np.save(path, rows))
+            _save(home / "parts" / f"{number}.npy", rows)
 
         # Tell the files that have an embedding from those that cannot be read.
         parts = _load_parts(home)
@@ -144,12 +139,15 @@ def index(
         # Merge: rows by path, then from top left; those of images that are gone are dropped.
         files = {path: [*stamps[path], content] for path, content in contents.items()}
         if old is None or parts or files != known:
-            rows = _merged([*([old] if old is not None else []), *(part for _, part in parts)], contents)
-            write_atomically(home / "rows.npy", lambda path: np.save(path, rows))
+            _save(
+                home / "rows.npy",
+                _merged([*([old] if old is not None else []), *(part for _, part in parts)], contents),
+            )
             write_json(home / "files.json", files)
             shutil.rmtree(home / "parts", ignore_errors=True)
-        made = _load_rows(home / "rows.npy")
-        return Index(folder, made, contents, dict(sorted(unreadable.items())), skipped, encoded)
+            old = _load_rows(home / "rows.npy")
+        assert old is not None
+        return Index(folder, old, contents, dict(sorted(unreadable.items())), skipped, encoded)
 
 
 def scan(folder: Path) -> tuple[dict[str, list[int]], dict[str, str], dict[str, int]]:
@@ -178,7 +176,7 @@ def scan(folder: Path) -> tuple[dict[str, list[int]], dict[str, str], dict[str, 
             name
             for name in sorted(folders)
             if not name.startswith(".")
-            and not (os.path.islink(path := os.path.join(place, name)) and os.path.realpath(path) in seen)
+            and not (os.path.islink(link := os.path.join(place, name)) and os.path.realpath(link) in seen)
         ]
         for name in names:
             path, suffix = Path(place, name), Path(name).suffix.lower()
@@ -238,6 +236,10 @@ def _read_tiles(
 def _row_type(width: int) -> np.dtype:
     place = [("x", "<i4"), ("y", "<i4"), ("width", "<i4"), ("height", "<i4"), ("lon", "<f8"), ("lat", "<f8")]
     return np.dtype([("content", "S32"), *place, ("embedding", "<f4", (width,))])
+
+
+def _save(file: Path, rows: np.ndarray) -> None:
+    write_atomically(file, lambda path: np.save(path, rows))
 
 
 def _load_rows(file: Path) -> np.ndarray | None:

@@ -15,34 +15,23 @@ from petl_core import adapters, backbone
 from petl_core.adapters import AdaptedCLIP
 from petl_core.backbone import input_dtype
 from petl_core.errors import ConfigError
-from petl_core.runs import experiment
-from petl_core.runs.folder import find_run, open_run
-from petl_core.training.default_backbones import find_or_pretrain, require_weights
+from petl_core.runs.archive import open_run
+from petl_core.runs.run import find_device, load_model, require_weights
 
 
-def zero_shot(
-    name: str,
-    pretrained: str = "",
-    runs_root: str | Path = "runs",
-    data_root: str | Path = "data",
-    device: str = "auto",
-) -> AdaptedCLIP:
-    """A CLIP without adaptation, as :func:`petl_core.backbone.load` takes it, or a default backbone.
+def zero_shot(name: str, pretrained: str = "", device: str = "auto") -> AdaptedCLIP:
+    """A CLIP without adaptation, as :func:`petl_core.backbone.load` takes it.
 
     Raises:
         ConfigError: an unknown model, tag, folder or device, or a model whose weights would be random.
     """
     require_weights(name, pretrained)
-    weights = find_or_pretrain(name, runs_root, data_root, progress=True)
-    frozen = backbone.load(weights, pretrained, device=experiment.find_device(device))
-    return adapters.attach(frozen, "zero_shot").eval()
+    return adapters.attach(backbone.load(name, pretrained, device=find_device(device)), "zero_shot").eval()
 
 
-def of_run(
-    run: str | Path, runs_root: str | Path = "runs", data_root: str | Path = "data", device: str = "auto"
-) -> AdaptedCLIP:
+def of_run(run: str | Path, runs_root: str | Path = "runs", device: str = "auto") -> AdaptedCLIP:
     """The model of a finished run, by its name or folder; a ConfigError if it is none."""
-    return experiment.load_model(open_run(find_run(run, runs_root)), data_root, device)
+    return load_model(open_run(run, runs_root), device)
 
 
 def fingerprint(model: AdaptedCLIP) -> str:

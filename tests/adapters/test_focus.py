@@ -1,6 +1,5 @@
 """Focus-Adapter: its arithmetic, what it reads, trains and keeps."""
 
-import copy
 import functools
 import math
 
@@ -8,15 +7,15 @@ import open_clip
 import pytest
 import torch
 from layouts import meta_model
-from small_clips import backbone_of, embed, hugging_face_backbone, images_for, moved
+from small_clips import backbone_of, moved, tiny_clip
 from torch import nn
 from torch.nn.functional import gelu, layer_norm
 
 from petl_core import adapters
-from petl_core.adapters.focus import ATTENTIONS, FocusLayer, query_and_keys
-from petl_core.adapters.taps import tapped
-from petl_core.backbone import trim
+from petl_core.adapters.focus import ATTENTIONS, FocusLayer, focus_maps, query_and_keys
+from petl_core.backbone import Backbone, trim
 from petl_core.errors import ConfigError
+from petl_core.losses import infonce
 
 moved_far = functools.partial(moved, scale=0.2)  # for gates far from even
 
@@ -32,31 +31,7 @@ moved_far = functools.partial(moved, scale=0.2)  # for gates far from even
     ],
 )
 def test_taps_are_evenly_spaced_and_the_last_block_is_one(name, taps, layers):
-    assert meta_model(name, "focus", taps=taps).method.image.taps.layers == layers
-
-
-def test_taps_of_vit_l_14():
-    model = meta_model("ViT-L-14-quickgelu", "focus")
-    taps = model.tap_text(torch.zeros(2, 77, dtype=torch.long, device="meta"))
-    assert model.method.text.taps.unpack(taps)[1][5].shape == (2, 77, 768)
-
-
-def test_hugging_face_text_tower(tokens, tmp_path):
-    backbone = hugging_face_backbone()
-    images = images_for(backbone)
-    with torch.no_grad():
-        expected = torch.cat([backbone.clip.encode_image(images), backbone.clip.encode_text(tokens)])
-    fresh = copy.deepcopy(backbone)
-    model = adapters.attach(backbone, "focus", train_logit_scale=True).train()
-    assert not model.clip.training, "dropout of the frozen encoder would be on"
-    assert torch.equal(embed(model, images, tokens), expected)
-    assert model.method.text.taps.layers == (0, 1, 2)
-    for _ in range(2):
-        step(model, images, tokens)
-    assert all(p.grad is not None and p.grad.any() for p in model.method.parameters())
-    again = adapters.load(fresh, model.save(tmp_path / "focus.safetensors")).eval()
-    assert torch.equal(embed(again, images, tokens), embed(model.eval(), images, tokens))
-    assert not torch.allclose(embed(model, images, tokens), expected, atol=1e-3)
+    assert meta_model(name, "focus", taps=taps).method.taps["visual"].layers == layers
 
 
 def step(model, images, tokens):
@@ -92,10 +67,9 @@ def by_hand(branch: nn.Module, attention: str, embedding: torch.Tensor, states: 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @torch.no_grad()
 def test_image_branch_is_its_plain_loop(backbone, images, attention):
-    frozen = copy.deepcopy(backbone.clip)
     model = moved_far(adapters.attach(backbone, "focus", attention=attention, taps=2))
-    with tapped(frozen.visual, [0, 2]) as states:
-        embeddings = frozen.encode_image(images)
+    assert model.method.taps["visual"].layers == (0, 2)
+    embeddings, states = model.method.taps["visual"].unpack(model.tap_image(images))
     expected = [
         by_hand(model.method.image, attention, embeddings[b], [h[b] for h in states], 0, list(range(1, 17)))
         for b in range(6)
@@ -105,10 +79,9 @@ def test_image_branch_is_its_plain_loop(backbone, images, attention):
 
 @torch.no_grad()
 def test_text_branch_is_its_plain_loop(backbone, tokens):
-    frozen = copy.deepcopy(backbone.clip)
     model = moved_far(adapters.attach(backbone, "focus"))
-    with tapped(frozen.text, [0, 1]) as states:
-        embeddings = frozen.encode_text(tokens)
+    assert model.method.taps["text"].layers == (0, 1)
+    embeddings, states = model.method.taps["text"].unpack(model.tap_text(tokens))
     expected = []
     for b, caption in enumerate(tokens):
         eot = int(caption.argmax())
@@ -202,7 +175,57 @@ def test_a_text_tower_that_pools_none_of_its_tokens_is_refused():
         32, {"image_size": 32, "patch_size": 8, "width": 64, "layers": 1, "head_width": 32},
         {"width": 32, "heads": 2, "layers": 1, "embed_cls": True},
     )  # fmt: skip
-    appended = backbone_of(clip)
-    with pytest.raises(ConfigError, match="use text=False"):
-        adapters.attach(appended, "focus")
-    assert adapters.attach(appended, "focus", text=False).method.text is None
+    with pytest.raises(ConfigError, match="does not pool one of its caption's tokens"):
+        adapters.attach(backbone_of(clip), "focus")
+
+
+def to_clip(clip, method: str, **options) -> adapters.AdaptedCLIP:
+    """Attached to a backbone that only ever sees tensors."""
+    return adapters.attach(Backbone(clip, None, None), method, **options)
+
+
+def test_maps_lie_on_the_patch_grid():
+    model = moved_far(to_clip(tiny_clip(image_size=(32, 48)), "focus"))
+    maps = focus_maps(model, torch.randn(2, 3, 32, 48))
+    assert maps.shape == (2, 3, 4, 6)
+    assert 0 <= maps.min() < 0.99 and maps.max() == 1
+    plain = moved_far(to_clip(tiny_clip(), "focus", attention="unsuppressed"))
+    assert (focus_maps(plain, torch.randn(2, 3, 32, 32)) == 1).all()
+    with pytest.raises(ConfigError, match="'mrs'"):
+        focus_maps(to_clip(tiny_clip(), "mrs"), torch.randn(2, 3, 32, 32))
+
+
+def planted(codes: torch.Tensor, which: torch.Tensor, grid: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images of noise with one of the codes (K, 3, p, p) on one patch, its row and its column."""
+    p = codes.shape[-1]
+    images = torch.randn(len(which), 3, grid * p, grid * p)
+    rows, columns = torch.randint(grid, (2, len(which)))
+    for image, code, row, column in zip(images, codes[which], rows, columns, strict=True):
+        image[:, row * p : (row + 1) * p, column * p : (column + 1) * p] = code
+    return images, rows, columns
+
+
+def test_trained_focus_lies_on_planted_small_targets():
+    torch.manual_seed(0)
+    clip = open_clip.CustomTextCLIP(
+        embed_dim=32,
+        vision_cfg={"image_size": 48, "patch_size": 8, "width": 64, "layers": 2, "head_width": 32},
+        text_cfg={"context_length": 4, "vocab_size": 16, "width": 32, "heads": 1, "layers": 1},
+    )
+    model = to_clip(clip.eval(), "focus", taps=2).train()
+    codes = 2 * torch.randn(8, 3, 8, 8)
+    captions = torch.tensor([[1, 2 + code, 15, 0] for code in range(8)])  # each names its image's target
+    optimizer = torch.optim.Adam(model.trainable().values(), 1e-2)
+    for _ in range(200):
+        images, _, _ = planted(codes, torch.arange(8), grid=6)
+        loss = infonce(model.encode_image(images, normalize=True), model.encode_text(captions, normalize=True))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    images, rows, columns = planted(codes, torch.arange(8).repeat(25), grid=6)
+    weights = focus_maps(model.eval(), images)  # (B, layers, 6, 6)
+    on_target = weights[torch.arange(200), :, rows, columns]
+    background = (weights.sum(dim=(2, 3)) - on_target) / 35
+    difference = (on_target - background).mean(dim=1)
+    assert difference.mean() > 0.1
+    assert difference.mean() > 5 * difference.std() / math.sqrt(200)

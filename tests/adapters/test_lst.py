@@ -1,5 +1,7 @@
 """Ladder side-tuning: its side networks, and how little of the backbone they keep."""
 
+import copy
+
 import pytest
 import torch
 from small_clips import moved
@@ -9,13 +11,23 @@ from petl_core import adapters
 from petl_core.backbone import trim
 
 
-def same(h):
-    return h
-
-
-def test_lst_gates_start_half_open(backbone):
+@torch.no_grad()
+def test_lst_follows_the_formula(backbone, images):
+    tower = copy.deepcopy(backbone.clip.visual)
     model = adapters.attach(backbone, "lst")
-    assert all(not side.alphas.any() for side in model.method.sides.values())
+    side = model.method.sides["visual"]
+    assert not side.alphas.any(), "gates start half open"
+    moved(model)
+    h = tower._embeds(images)
+    s = side.down_input(h)
+    for alpha, down, side_block, block in zip(
+        side.alphas, side.downs, side.blocks, tower.transformer.resblocks, strict=True
+    ):
+        h = block(h)
+        mu = torch.sigmoid(alpha / 0.1)
+        s = side_block(mu * s + (1 - mu) * down(h))
+    expected = tower(images) + side.up(side.ln(s))[:, 0]
+    torch.testing.assert_close(model.encode_image(images), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_lst_text_side_is_causal(backbone, tokens):
@@ -37,7 +49,7 @@ def test_lst_keeps_nothing_of_the_backbone_but_its_taps(backbone, images, tokens
         saved.append(tensor)
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, same):
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         if modality == "visual":
             model.encode_image(images)
             kept, d, side_mlp = 6 * 17, 96, 4 * 12

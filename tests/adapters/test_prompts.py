@@ -6,9 +6,8 @@ import pytest
 import torch
 from small_clips import CONTEXT, EOT, SHAPES, captions, embed, images_for, shaped_backbone
 
-from petl_core.adapters import attach
+from petl_core.adapters import attach, second_view
 from petl_core.adapters.prompts import make_room
-from petl_core.adapters.towers import token_dropout
 from petl_core.backbone import trim
 
 
@@ -27,7 +26,7 @@ def test_second_views_do_not_drop_prompts(deep, backbone):
     for name, tower in (("visual", clip.visual), ("text", clip.text)):
         for block in tower.transformer.resblocks:
             block.register_forward_pre_hook(lambda _, inputs, name=name: seen[name].append(inputs[0]))
-    with token_dropout(clip, 0.5):
+    with second_view(model, 0.5):
         embed(model, images, tokens)
     prompts, context = model.method.image.prompts, model.method.text.context
     expected = {

@@ -326,15 +326,16 @@ def test_a_wrong_option_is_named(wrong, message):
     dtype=st.sampled_from(["uint8", "int8", "uint16", "int16", "uint32", "float32", "float64", "complex64"]),
     size=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     placed=st.booleans(),
+    layout=st.sampled_from([{}, {"BIGTIFF": "YES"}, {"compress": "deflate", "interleave": "pixel"}]),
     options=st.sampled_from([{}, {"stretch": "percentile"}, {"stretch": "range", "limits": (0, 100)}]),
     damage=st.none() | st.tuples(st.integers(0, 10**6), st.integers(0, 255)),
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_any_tiff_is_read_or_refused_by_name(tmp_path_factory, count, dtype, size, placed, options, damage):
+def test_any_tiff_is_read_or_refused_by_name(tmp_path_factory, count, dtype, size, placed, layout, options, damage):
     """And windows are parts of the whole."""
     path = tmp_path_factory.mktemp("any") / "a.tif"
     bands = np.random.default_rng(count).integers(1, 120, (count, *size)).astype(dtype)
-    write_raster(path, bands, **({} if placed else {"crs": None, "transform": None}))
+    write_raster(path, bands, **({} if placed else {"crs": None, "transform": None}), **layout)
     if damage:
         content = bytearray(path.read_bytes())
         content[damage[0] % len(content)] = damage[1]

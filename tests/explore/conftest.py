@@ -2,7 +2,6 @@
 
 import pytest
 from explored_runs import write_runs
-
 from petl_core.explore.choices import find_choices
 from petl_core.explore.opened import ExploreSettings
 from petl_core.explore.session import Session

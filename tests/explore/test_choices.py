@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from petl_core.errors import ConfigError
 from petl_core.explore.choices import COLUMNS, ZERO_SHOT, choice_of, find_choices, open_clip_choice
 from petl_core.runs.folder import open_run
+
+from petl_core.errors import ConfigError
 
 
 def test_runs_are_listed_best_first_with_all_that_distinguishes_them(session):

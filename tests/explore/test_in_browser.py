@@ -18,9 +18,9 @@ import pytest
 from explored_runs import IMAGES
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
+from petl_core.explore.opened import Question
 from playwright.sync_api import Page, expect, sync_playwright
 
-from petl_core.explore.opened import Question
 from petl_core.files import ROOT
 
 CHROMIUM = shutil.which("chromium")

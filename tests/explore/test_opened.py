@@ -5,12 +5,12 @@ import io
 import numpy as np
 import pytest
 from imagery import write_folder, write_image
+from petl_core.explore.opened import ExploreSettings, Question, hit_key, open_choice, rank_change, read_upload, scene_in
 from PIL import Image
 
 from petl_core import retrieval
 from petl_core.data import DataError, default_data
 from petl_core.errors import ConfigError
-from petl_core.explore.opened import ExploreSettings, Question, hit_key, open_choice, rank_change, read_upload, scene_in
 from petl_core.training import encoding
 
 

@@ -5,8 +5,6 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
-
 from petl_core.explore.cards import CardGallery, card_of
 from petl_core.explore.choosing import ModelChooser
 from petl_core.explore.comparing import NOTHING, Comparison
@@ -15,6 +13,8 @@ from petl_core.explore.opened import Answer, Question, hit_key
 from petl_core.explore.searching import ALL, Search
 from petl_core.explore.static import static_gallery
 from petl_core.explore.thumbnails import LARGE, data_uri, with_focus
+from PIL import Image
+
 from petl_core.search.options import IndexOptions
 
 

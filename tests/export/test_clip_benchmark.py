@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 from clip_benchmark.metrics import zeroshot_retrieval
+from petl_core.runs.experiment import load_model
+from petl_core.training.encoding import embed, prepare
 from small_clips import moved
 
 from petl_core import backbone, retrieval
 from petl_core.adapters import attach
 from petl_core.data import Split, default_data, read_image
-from petl_core.runs.experiment import load_model
-from petl_core.training.encoding import embed, prepare
 
 KS = (1, 5, 10)
 NAMES = {"i2t": "text_retrieval", "t2i": "image_retrieval"}

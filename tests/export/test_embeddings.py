@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+from petl_core.runs.experiment import splits_of
+from petl_core.runs.folder import Run
 
 from petl_core import retrieval
 from petl_core.data import default_data
 from petl_core.errors import ConfigError
 from petl_core.export import export_embeddings
-from petl_core.runs.experiment import splits_of
-from petl_core.runs.folder import Run
 
 SPLITS = {"train": 19, "validation": 5, "test": 10}  # images
 

@@ -6,6 +6,7 @@ import shutil
 import huggingface_hub
 import pytest
 import torch
+from petl_core.runs.experiment import load_model
 from safetensors.torch import load_file
 from small_clips import embed, images_for
 
@@ -13,7 +14,6 @@ from petl_core import backbone, export
 from petl_core.adapters import METHODS
 from petl_core.errors import ConfigError
 from petl_core.export import hub
-from petl_core.runs.experiment import load_model
 
 
 @pytest.fixture(scope="module")

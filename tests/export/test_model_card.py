@@ -4,7 +4,6 @@ import copy
 import re
 
 import pytest
-
 from petl_core.evaluation.names import METRICS, describe
 from petl_core.export.model_card import model_card
 from petl_core.runs.folder import Run

@@ -6,6 +6,7 @@ import open_clip
 import pytest
 import torch
 from layouts import LAYOUTS, each_layout
+from petl_core.runs.experiment import load_model
 from safetensors.torch import save_file
 from small_clips import embed, images_for, moved
 
@@ -13,7 +14,6 @@ from petl_core import backbone
 from petl_core.adapters import METHODS, attach
 from petl_core.errors import ConfigError
 from petl_core.export import export_open_clip
-from petl_core.runs.experiment import load_model
 
 FOLDS = {"zero_shot", "full", "lora", "bitfit"}
 SMALL = {

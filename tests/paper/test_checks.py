@@ -10,12 +10,12 @@ import open_clip
 import pytest
 import torch
 from open_clip_folders import random_clip, write_folder
+from petl_core.paper.checks import Plan
+from petl_core.paper.costs import Cost
 
 from petl_core import backbone
 from petl_core.config import RunConfig
 from petl_core.paper import checks
-from petl_core.paper.checks import Plan
-from petl_core.paper.costs import Cost
 
 COST = Cost(step=1.0, image=0.0, caption=0.0, trained=2**28, peak_mib=900.0, caches={"pixels": 2**30})
 

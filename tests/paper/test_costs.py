@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip_folders import write_folder
+from petl_core.paper.costs import Amounts, Cost
 
 from petl_core import adapters, backbone, data
 from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
 from petl_core.paper import costs
-from petl_core.paper.costs import Amounts, Cost
 from petl_core.training import inputs
 
 CPU = torch.device("cpu")

@@ -4,12 +4,12 @@ import copy
 import json
 
 import pytest
+from petl_core.evaluation import paper, tuning
+from petl_core.evaluation.published import PRINTED_NAMES
 
 from petl_core.adapters import METHODS
 from petl_core.config import RunConfig
 from petl_core.errors import ConfigError
-from petl_core.evaluation import paper, tuning
-from petl_core.evaluation.published import PRINTED_NAMES
 from petl_core.paper import sections
 from petl_core.runs import study, tuned
 
