@@ -43,7 +43,7 @@ def make(section: Section, name: str, cores: int, options: Sequence[str], train:
     root = resolve(section.options.runs_root)
     log = root / "notebooks" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    todo = plan(section, cores) if train else f"{len(section.runs)} runs, drawn from those that are finished or archived"
+    todo = plan(section, cores) if train else f"{len(section.runs)} runs, drawn as finished or archived"
     print(f"{name}: {todo}; details in {log}", file=sys.stderr)
     reported = {name for name in section.runs if (root / name / "failed.json").exists()}
     with (
