@@ -7,7 +7,6 @@ import sys
 from petl_core import export, paper
 from petl_core.data import command as data_command
 from petl_core.errors import ConfigError, DataError
-from petl_core.files import ROOT
 from petl_core.runs import archive, make, study
 from petl_core.runs.batch import cores as usable_cores
 from petl_core.search import command as search_command
@@ -85,7 +84,7 @@ def _results(args: argparse.Namespace) -> int:
             with contextlib.suppress(ConfigError):  # not run yet, neither here nor where the archive was made
                 runs.append(archive.open_run(name, section.options.runs_root))
         path = archive.add_to_archive(args.section, runs)
-        print(f"{path.relative_to(ROOT)}: {len(runs)} of {len(section.runs)} runs", file=sys.stderr)
+        print(f"{path}: {len(runs)} of {len(section.runs)} runs", file=sys.stderr)
         return 0
     for name, row in archive.archived(archive.ARCHIVE).items():
         print(f"{row['section']:16} {name} {row['method']:14} seed {row['seed']}  mR {row['mr']:.2f}")
