@@ -1,5 +1,6 @@
 """What plots show: every row once, at its value; a kept picture is the figure."""
 
+import io
 import json
 
 import matplotlib as mpl
@@ -189,10 +190,10 @@ def test_a_kept_picture_is_the_figure(tmp_path):
         outputs.save(figure, name, "A line.")
     for kind in ("png", "pdf"):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
-    picture = np.asarray(Image.open(tmp_path / "a.png"))
-    figure.set_dpi(mpl.rcParams["savefig.dpi"])
-    figure.canvas.draw()
-    assert (picture == np.asarray(figure.canvas.buffer_rgba())).all()
+    shown = io.BytesIO()
+    figure.savefig(shown, format="png")
+    picture = np.asarray(Image.open(tmp_path / "b.png"))
+    assert picture.shape == (200, 400, 4) and (picture == np.asarray(Image.open(shown))).all()
 
 
 def test_outputs_are_shown_on_one_page(tmp_path, summary):
