@@ -51,6 +51,7 @@ class Outputs:
             The table, to show in the notebook, with its caption.
         """
         if isinstance(output, Figure):
+            output.draw_without_rendering()  # settles the layout, which the first drawing only approaches
             for kind in [kind for kind in METADATA if kind in self._formats and self._folder]:
                 write = partial(output.savefig, metadata=METADATA[kind])
                 write_atomically(self._folder / f"{name}.{kind}", write)

@@ -192,8 +192,9 @@ def test_a_kept_picture_is_the_figure(tmp_path):
         assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
     shown = io.BytesIO()
     figure.savefig(shown, format="png")
-    picture = np.asarray(Image.open(tmp_path / "b.png"))
-    assert picture.shape == (200, 400, 4) and (picture == np.asarray(Image.open(shown))).all()
+    kept, again = (np.asarray(Image.open(file)).astype(int) for file in (tmp_path / "b.png", shown))
+    assert kept.shape == (200, 400, 4)
+    assert np.abs(kept - again).max() < 8, "of 255; the layout moves by less than a pixel between drawings"
 
 
 def test_outputs_are_shown_on_one_page(tmp_path, summary):
