@@ -84,7 +84,7 @@ def _results(args: argparse.Namespace) -> int:
             with contextlib.suppress(ConfigError):  # not run yet, neither here nor where the archive was made
                 runs.append(archive.open_run(name, section.options.runs_root))
         path = archive.add_to_archive(args.section, runs)
-        print(f"{path.relative_to(archive.ROOT)}: {len(runs)} of {len(section.runs)} runs", file=sys.stderr)
+        print(f"{path}: {len(runs)} of {len(section.runs)} runs", file=sys.stderr)
         return 0
     for name, row in archive.archived(archive.ARCHIVE).items():
         print(f"{row['section']:16} {name} {row['method']:14} seed {row['seed']}  mR {row['mr']:.2f}")

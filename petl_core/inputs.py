@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import filelock
@@ -245,8 +246,9 @@ def embed_captions(model: AdaptedCLIP, captions: Sequence[str]) -> np.ndarray:
     return embed_text_rows(model, prepare_captions(model, captions)).numpy()
 
 
-def _rows(array: np.ndarray, rows: torch.Tensor) -> torch.Tensor:
+def _rows(array: np.ndarray | None, rows: torch.Tensor) -> torch.Tensor:
     """Rows (B,) of an array, which may be memory-mapped, as a new tensor."""
+    assert array is not None, "these inputs hold taps, and no pixels"
     return torch.from_numpy(np.asarray(array[rows.numpy()]))
 
 
@@ -302,6 +304,5 @@ def _write_rows(path: Path, count: int, chunks: Iterator[np.ndarray]) -> None:
     header = {"descr": chunk.dtype.str, "fortran_order": False, "shape": (count, *chunk.shape[1:])}
     with path.open("wb") as file:  # a memory-mapped file would end the process where the disk fills up meanwhile
         np.lib.format.write_array_header_2_0(file, header)
-        while chunk is not None:
-            file.write(np.ascontiguousarray(chunk).tobytes())
-            chunk = next(chunks, None)
+        for part in chain([chunk], chunks):
+            file.write(np.ascontiguousarray(part).tobytes())

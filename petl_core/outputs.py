@@ -51,7 +51,6 @@ class Outputs:
             The table, to show in the notebook, with its caption.
         """
         if isinstance(output, Figure):
-            output.draw_without_rendering()  # the layout settles, so that all formats show the same figure
             for kind in [kind for kind in METADATA if kind in self._formats and self._folder]:
                 write = partial(output.savefig, metadata=METADATA[kind])
                 write_atomically(self._folder / f"{name}.{kind}", write)

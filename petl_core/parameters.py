@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from petl_core.errors import ConfigError
 
 _IPYTHON_NAMES = {"In", "Out", "exit", "quit", "open", "get_ipython"}
-JSON_TYPES = (bool, int, float, str, list, dict)
+JSON_TYPES: tuple[type, ...] = (bool, int, float, str, list, dict)
 
 
 def check_types(values: Mapping[str, object], declared: Mapping[str, typing.Any], where: str) -> dict[str, typing.Any]:

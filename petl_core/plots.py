@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import ConnectionPatch
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 from scipy.optimize import isotonic_regression
 
 from petl_core import retrieval
@@ -254,6 +255,27 @@ def labels_beside(axes: Axes, heights: Mapping[str, float], looks: Mapping[str, 
         if looks:
             axes.plot(1.075, place, **marks, **looks[label])
         axes.text(1.11 if looks else 1.06, place, label, transform=axes.transAxes, va="center", fontsize=SMALL)
+
+
+def label_points(axes: Axes, frame: pd.DataFrame, x: str, y: str = "mr", by: str = "row") -> None:
+    """Each row's label next to its point (x, y), at the nearest place that is free; call it last, as labels_beside."""
+    axes.figure.draw_without_rendering()
+    taken = [Bbox.from_bounds(left - 5, low - 5, 10, 10) for left, low in axes.transData.transform(frame[[x, y]])]
+    places = [(dx, side * dy) for dy in range(0, 80, 8) for side in (1, -1) for dx in (6, -6)]
+    style = {"textcoords": "offset points", "va": "center", "in_layout": False, "fontsize": SMALL - 0.5}
+    line = {"arrowstyle": "-", "linewidth": 0.3, "color": "0.6", "shrinkB": 0}
+    for row in frame.to_dict("records"):
+        for place in places:
+            side, colour = "left" if place[0] > 0 else "right", look(row["method"])["color"]
+            text = axes.annotate(row[by], (row[x], row[y]), place, ha=side, color=colour, **style)
+            box = text.get_window_extent()
+            inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
+            if (inside and not box.count_overlaps(taken)) or place == places[-1]:
+                break
+            text.remove()
+        taken.append(box)
+        if place[1]:
+            axes.annotate("", (row[x], row[y]), place, arrowprops=line, **style)
 
 
 def learning_curves(history: pd.DataFrame, y: str = "loss_total", by: str = "name", label: str = "") -> Figure:

@@ -159,7 +159,7 @@ def batch_loss(
     config, model = state.config, state.model
     image_rows, caption_rows = train.image_rows[train.image_of[rows]], train.caption_rows[rows]
     read_rows = caption_rows
-    if config.scene_probability:  # some captions are read with their scene label
+    if config.scene_probability and train.labelled_rows is not None:  # some captions are read with their scene label
         labelled = torch.from_numpy(scene_rng.random(len(rows)) < config.scene_probability)
         read_rows = torch.where(labelled, train.labelled_rows[rows], caption_rows)
 
@@ -214,8 +214,9 @@ def batch_loss(
         batch = keys = Pairs(batches["images"], batches["texts"], image_rows, caption_rows)
         if state.slow_copy:
             with _encoding_keys(state):
-                slow = [torch.cat([encode_images(x) for x in images]), torch.cat([encode_texts(x) for x in texts])]
-            keys = Pairs(*slow, image_rows, caption_rows)
+                slow_images = torch.cat([encode_images(chunk) for chunk in images])
+                slow_texts = torch.cat([encode_texts(chunk) for chunk in texts])
+            keys = Pairs(slow_images, slow_texts, image_rows, caption_rows)
         terms["queue"] = state.queue.loss(batch, keys, contrast_to_queue)
         terms["total"] = terms["total"] + config.queue_weight * terms["queue"]
         state.queue.enqueue(keys)

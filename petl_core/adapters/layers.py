@@ -17,8 +17,8 @@ Site = Callable[[torch.Tensor], torch.Tensor]  # (B, N, width) -> (B, N, width)
 def dropout(x: torch.Tensor, p: float, training: bool = True) -> torch.Tensor:
     """Zero each element with probability ``p``, and scale the others by 1 / (1 - p).
 
-    In place of torch's own, whose ``bernoulli_`` is free to use the generator of a vendor's library: builds of torch
-    with MKL drew other masks on Intel's processors than on AMD's. ``torch.rand`` has one generator on every CPU.
+    In place of torch's own, whose ``bernoulli_`` is free to use the generator of a vendor's library, and in some builds
+    did: masks differed between processors. ``torch.rand`` has one generator on every CPU.
     """
     if not training or p == 0:
         return x

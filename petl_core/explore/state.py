@@ -16,7 +16,7 @@ import torch
 import traitlets
 from PIL import Image
 
-from petl_core import adapters, backbone
+from petl_core import adapters, backbone, tables
 from petl_core.adapters.focus import FocusAdapter, focus_maps
 from petl_core.config import RunConfig
 from petl_core.data import caption_key, default_data, scene_labels
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
 
     @property
     def title(self) -> str:
-        return adapters.METHODS[self.config.method].title
+        return tables.name(self.config, self.run.title if self.run else "")
 
     @property
     def backbone(self) -> str:
@@ -110,8 +110,8 @@ def choice_labels(choices: Sequence[Choice]) -> list[str]:
 
 
 def _fields(config: RunConfig) -> dict[str, Any]:
-    fields = dict(config)
-    return {**fields, **fields.pop("method_options")}
+    fields = {**dict(config), **config.method_options}
+    return {key: value for key, value in fields.items() if key != "method_options"}
 
 
 # Questions and answers.

@@ -20,7 +20,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -211,8 +211,8 @@ def add_to_archive(section: str, runs: Sequence[Run]) -> Path:
 
 
 def _as_row(run: Run) -> dict[str, Any]:
-    hits = io.BytesIO()
-    np.savez_compressed(hits, strict=run.hits, **run.scene_hits)
+    hits, scene_hits = io.BytesIO(), cast(dict[str, Any], run.scene_hits)
+    np.savez_compressed(hits, strict=run.hits, **scene_hits)
     return {
         "hash": run.hash,
         "method": run.config.method,

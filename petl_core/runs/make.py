@@ -43,7 +43,8 @@ def make(section: Section, name: str, cores: int, options: Sequence[str], train:
     root = resolve(section.options.runs_root)
     log = root / "notebooks" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    print(f"{name}: {plan(section, cores)}; details in {log}", file=sys.stderr)
+    todo = plan(section, cores) if train else f"{len(section.runs)} runs, drawn as finished or archived"
+    print(f"{name}: {todo}; details in {log}", file=sys.stderr)
     reported = {name for name in section.runs if (root / name / "failed.json").exists()}
     with (
         log.open("w", encoding="utf-8") as file,
@@ -53,8 +54,10 @@ def make(section: Section, name: str, cores: int, options: Sequence[str], train:
         try:
             while True:
                 ended = process.poll() is not None
-                bar.n = len(section.runs) - len(unfinished(section))
-                bar.refresh()
+                done = len(section.runs) - len(unfinished(section))
+                if done != bar.n:
+                    bar.n = done
+                    bar.refresh()
                 failed = {name for name in section.runs if (root / name / "failed.json").exists()}
                 for failure in sorted(failed - reported):
                     reason = " ".join(failure_of(root / failure).reason.split())[:SHOWN_REASON]

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -260,12 +261,12 @@ def _unchanged(finished: Run, inputs: dict[str, str]) -> Run:
     return finished
 
 
-def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez_compressed(file, **arrays)
 
 
-def _reset_peak_memory(device: torch.device):
+def _reset_peak_memory(device: torch.device) -> Callable[[], float]:
     """A function that gives the most MiB in use since now: of the GPU, or of this process on Linux, else 0."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -146,7 +146,8 @@ def read(fields: Any, name: str) -> Section:
             raise ConfigError(f"{where}.notebooks: {error}") from error
         if not isinstance(given, dict | None):
             raise ConfigError(f"{here} = {_short(given)} must be a mapping of the notebook's parameters, or nothing")
-        own, read_here = dict(given or {}), {}
+        own: dict[str, Any] = dict(given or {})
+        read_here: dict[str, RunConfig] = {}
         if "runs" in own:
             if not isinstance(own["runs"], list) or not own["runs"]:
                 raise ConfigError(f"{here}.runs = {_short(own['runs'])} must be a list of runs, at least one")

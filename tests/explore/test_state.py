@@ -41,7 +41,7 @@ def split(places):
 
 def test_runs_are_listed_without_ranking_them(session):
     table = choice_table(session.choices)
-    assert list(table["Method"]) == ["Focus-Adapter", "Linear probe", "Linear probe", "Zero-shot CLIP"]
+    assert list(table["Method"]) == ["Focus-Adapter, taps 2", "Linear probe", "Linear probe", "Zero-shot CLIP"]
     assert list(table["Settings"]) == ["", "learning rate 0.03, seed 2", "learning rate 0.1, seed 3", ""]
     scores = [f"{choice.run.metrics['scores']['strict']['mr']:.1f}" for choice in session.choices]
     assert list(table["test mR, one seed"]) == scores
