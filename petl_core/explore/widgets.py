@@ -451,7 +451,7 @@ class Map(widgets.HBox):
             layout = {
                 "width": 680, "height": 560, "margin": dict.fromkeys("lrtb", 0), "dragmode": "lasso",
                 "hovermode": "closest", "template": "plotly_white", "xaxis": axis, "yaxis": axis,
-                "legend": {"itemclick": False, "itemdoubleclick": False, "font": {"size": 11}},
+                "legend": {"y": 0.95, "itemclick": False, "itemdoubleclick": False, "font": {"size": 11}},
                 "modebar": {"remove": ["sendChartToCloud"]},  # nothing leaves this machine
             }  # fmt: skip
             # A new figure with all its traces: what is added to a FigureWidget before the browser shows it is lost.
