@@ -16,9 +16,7 @@ from petl_core.errors import ConfigError
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """An open_clip folder of random weights."""
-    folder = tmp_path_factory.mktemp("clip")
-    write_folder(folder)
-    return folder
+    return write_folder(tmp_path_factory.mktemp("clip") / "small")
 
 
 @pytest.fixture(scope="module")

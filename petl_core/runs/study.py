@@ -126,6 +126,9 @@ def read(fields: Any, name: str) -> Section:
         known = ", ".join(Options.model_fields)
         raise ConfigError(f"{where} must be a mapping of fields of RunConfig, {known}, and always notebooks")
     shared = {key: value for key, value in fields.items() if key in RunConfig.model_fields}
+    for key, value in shared.items():
+        if value == []:
+            raise ConfigError(f"{where}.{key}: a list without values")
     try:
         others = {key: value for key, value in fields.items() if key not in shared and key != "notebooks"}
         options = Options(**{"figures": f"figures/{name}", **others})

@@ -190,7 +190,7 @@ CONTAINS_ITSELF["notebooks"]["04_benchmark"]["runs"].append(CONTAINS_ITSELF)
         (one("04_benchmark", {"runs": [{}]}, epochs="three"), r"runs\[0\]: epochs = 'three': .*integer"),
         (one("04_benchmark", {"runs": [{"epochs": -1}]}), r"runs\[0\]: epochs = -1: .*greater than or equal to 0"),
         (one("04_benchmark", {"runs": [{"seed": [2, None]}]}), r"runs\[0\]: seed = None: .*integer"),
-        (one("04_benchmark", {"runs": [{}]}, seed=[]), r"runs\[0\]: a list without values"),
+        (one("04_benchmark", {"runs": [{}]}, seed=[]), r"a list without values"),
         (one("04_benchmark", {"runs": [{"method_options": {4: 4}}]}), r"runs\[0\].method_options: the key 4 is int"),
         (one("04_benchmark", {"runs": [{"backbone": "~no-such-user/x"}]}), r"runs\[0\]: .* home directory"),
         (one("04_benchmark", {"runs": [{}]}, tuned="nowhere.json"), r"runs\[0\]: tuned: there is no nowhere.json"),

@@ -38,7 +38,7 @@ def die_at_the_third(*arguments):
     return embed(*arguments) if len(calls) < 3 else os._exit(9)
 
 models.embed = die_at_the_third
-index.ENCODE_BATCH = 4
+index.BATCH = 4
 index.index(sys.argv[1], attach(tiny_backbone(), "zero_shot"), sys.argv[2], progress=False)
 """
 
@@ -161,7 +161,7 @@ def test_a_killed_indexing_goes_on_where_it_stopped(folder, model, monkeypatch):
 def test_a_large_image_goes_on_in_its_middle(folder, model, monkeypatch):
     write_image(folder / "large.png", 50, (200, 100))
     embed = models.embed
-    monkeypatch.setattr(indexing, "ENCODE_BATCH", 3)
+    monkeypatch.setattr(indexing, "BATCH", 3)
 
     def stop(*_):
         raise KeyboardInterrupt
